@@ -1,0 +1,45 @@
+"""What can go wrong during an export, each with its exit code.
+
+ExportError
+├─ CheckpointNotFound   3  no such folder, no such Hub id, or files missing
+├─ UnsupportedModel     4  the checkpoint cannot be served exactly; names the file and the key
+├─ ConversionFailed     5  torch or onnx refused the model
+├─ VerificationFailed   6  the staged files differ from the reference
+└─ RepositoryConflict   7  the output holds something that this export would break
+"""
+
+
+class ExportError(Exception):
+    """An export that ended without touching its output."""
+
+    exit_code = 1
+
+
+class CheckpointNotFound(ExportError):
+    """There is no such checkpoint."""
+
+    exit_code = 3
+
+
+class UnsupportedModel(ExportError):
+    """The checkpoint asks for something that would not be served exactly."""
+
+    exit_code = 4
+
+
+class ConversionFailed(ExportError):
+    """The model could not be written as ONNX."""
+
+    exit_code = 5
+
+
+class VerificationFailed(ExportError):
+    """The staged files do not reproduce the reference."""
+
+    exit_code = 6
+
+
+class RepositoryConflict(ExportError):
+    """The output holds something that this export must not replace."""
+
+    exit_code = 7

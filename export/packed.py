@@ -1,0 +1,214 @@
+"""The attention seam: one flat sequence of tokens in which each text attends to itself alone.
+
+transformers calls attention through a registry of functions. The function registered here is
+the only place that knows where texts begin and end, so one seam serves every architecture, and
+all linear layers run on (T, H) without padding.
+
+Each operator has two forms: a plain one in torch, which is what tests compare with, and one of
+ONNX operators, which `torch.onnx.export` puts in its place. Only attention and mean pooling see a
+padded grid of (N, S), gathered from the flat sequence and scattered back.
+
+Source: transformers `AttentionInterface`; the gather recipe is Triton issue 7777's open request.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from onnxscript import opset18 as op
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+
+NAME = "packed"
+MASKED = -1e30  # exp() of it is 0 in float32, and adding a score to it cannot overflow
+
+
+def attend_packed(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    seq_lens: Tensor,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    sliding_window: int | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention of packed texts, in the form transformers calls.
+
+    query       (1, heads, T, head size)
+    key, value  (1, key/value heads, T, head size), fewer heads than the query's allowed
+    seq_lens    (N,) int32
+    returns     (1, T, heads, head size), and no attention weights
+    """
+    causal = getattr(module, "is_causal", False) if is_causal is None else is_causal
+    packed = torch.ops.packed.attention(
+        *(states[0].transpose(0, 1) for states in (query, key, value)),
+        seq_lens,
+        query.shape[-1] ** -0.5 if scaling is None else scaling,
+        causal,
+        sliding_window or 0,
+    )
+    return packed.unsqueeze(0), None
+
+
+def register() -> None:
+    """Make `attn_implementation="packed"` known to transformers."""
+    AttentionInterface.register(NAME, attend_packed)
+    AttentionMaskInterface.register(NAME, lambda *args, **kwargs: None)
+
+
+@torch.library.custom_op("packed::attention", mutates_args=())
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    seq_lens: Tensor,
+    scaling: float,
+    causal: bool,
+    window: int,
+) -> Tensor:
+    """Attention of each text to itself.
+
+    query       (T, heads, head size)
+    key, value  (T, key/value heads, head size)
+    seq_lens    (N,) int32
+    window      tokens at distance |i - j| < window are seen; 0 for all
+    returns     (T, heads, head size)
+    """
+    groups = query.shape[1] // key.shape[1]
+    outputs = []
+    for q, k, v in zip(*(x.split(seq_lens.tolist()) for x in (query, key, value)), strict=True):
+        k, v = (x.repeat_interleave(groups, dim=1) for x in (k, v))
+        scores = torch.einsum("ihd,jhd->hij", q, k) * scaling
+        scores = scores.masked_fill(~_visible(len(q), causal, window), -torch.inf)
+        outputs.append(torch.einsum("hij,jhd->ihd", scores.softmax(-1), v))
+    return torch.cat(outputs)
+
+
+def _visible(length: int, causal: bool, window: int) -> Tensor:
+    """Which token sees which: (length, length) bool."""
+    positions = torch.arange(length)
+    distance = positions[:, None] - positions
+    seen = distance >= 0 if causal else torch.ones_like(distance, dtype=torch.bool)
+    return seen & (distance.abs() < window) if window else seen
+
+
+@attention.register_fake
+def _(query: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(query)
+
+
+@torch.library.custom_op("packed::positions", mutates_args=())
+def positions(input_ids: Tensor, seq_lens: Tensor) -> Tensor:
+    """Position of each token within its text, from 0: (T,) int64."""
+    return torch.cat([torch.arange(length) for length in seq_lens.tolist()])
+
+
+@positions.register_fake
+def _(input_ids: Tensor, seq_lens: Tensor) -> Tensor:
+    return torch.empty_like(input_ids)
+
+
+@torch.library.custom_op("packed::pool", mutates_args=())
+def pool(token_embeddings: Tensor, seq_lens: Tensor, mode: str) -> Tensor:
+    """One vector a text.
+
+    token_embeddings  (T, H) float32
+    seq_lens          (N,) int32
+    mode              mean, cls (the first token) or last_token
+    returns           (N, H) float32
+    """
+    texts = token_embeddings.split(seq_lens.tolist())
+    choose = {"mean": lambda x: x.mean(0), "cls": lambda x: x[0], "last_token": lambda x: x[-1]}
+    return torch.stack([choose[mode](text) for text in texts])
+
+
+@pool.register_fake
+def _(token_embeddings: Tensor, seq_lens: Tensor, mode: str) -> Tensor:
+    return token_embeddings.new_empty(seq_lens.shape[0], token_embeddings.shape[1])
+
+
+class _Grid:
+    """The padded grid (N, S) over a flat sequence, as ONNX values.
+
+    Built anew by each operator; common subexpressions are removed from the finished graph.
+    """
+
+    def __init__(self, seq_lens: Any) -> None:
+        self.lengths = op.Cast(seq_lens, to=7)  # (N,) int64
+        column = op.Unsqueeze(self.lengths, [1])  # (N, 1)
+        self.steps = op.Range(0, op.ReduceMax(self.lengths, keepdims=0), 1)  # (S,)
+        self.real = op.Less(self.steps, column)  # (N, S) bool: token or padding
+        self.starts = op.CumSum(self.lengths, 0, exclusive=1)  # (N,)
+        cells = op.Add(op.Unsqueeze(self.starts, [1]), self.steps)
+        self.token_of_cell = op.Where(self.real, cells, 0)  # (N, S), padding reads token 0
+        flat = op.NonZero(op.Reshape(self.real, [-1]))
+        self.cell_of_token = op.Squeeze(flat, [0])  # (T,)
+
+
+def render_attention(
+    query: Any, key: Any, value: Any, seq_lens: Any, scaling: float, causal: bool, window: int
+) -> Any:
+    """`packed::attention` in plain ONNX operators, on the gathered grid."""
+    heads, size = query.shape[1], query.shape[2]
+    groups = heads // key.shape[1]
+    grid = _Grid(seq_lens)
+    q = op.Gather(query, grid.token_of_cell)  # (N, S, heads, size)
+    k = op.Gather(key, grid.token_of_cell)
+    v = op.Gather(value, grid.token_of_cell)
+    if groups > 1:
+        k, v = (_repeat_heads(x, groups, heads, size) for x in (k, v))
+    q = op.Transpose(q, perm=[0, 2, 1, 3])  # (N, heads, S, size)
+    k = op.Transpose(k, perm=[0, 2, 3, 1])  # (N, heads, size, S)
+    v = op.Transpose(v, perm=[0, 2, 1, 3])
+    scores = op.Mul(op.MatMul(q, k), scaling)  # (N, heads, S, S)
+    weights = op.Softmax(op.Add(scores, _bias(grid, causal, window)), axis=-1)
+    mixed = op.Transpose(op.MatMul(weights, v), perm=[0, 2, 1, 3])  # (N, S, heads, size)
+    return op.Gather(op.Reshape(mixed, [-1, heads, size]), grid.cell_of_token)
+
+
+def _repeat_heads(states: Any, groups: int, heads: int, size: int) -> Any:
+    """(N, S, key/value heads, size) → (N, S, heads, size), each head `groups` times in a row."""
+    repeated = op.Expand(op.Unsqueeze(states, [3]), [1, 1, 1, groups, 1])
+    return op.Reshape(repeated, [0, 0, heads, size])
+
+
+def _bias(grid: _Grid, causal: bool, window: int) -> Any:
+    """What is added to the scores: 0 where a token may be seen, MASKED elsewhere."""
+    seen = op.Unsqueeze(grid.real, [1, 2])  # (N, 1, 1, S)
+    if causal or window:
+        distance = op.Sub(op.Unsqueeze(grid.steps, [1]), grid.steps)  # (S, S), i - j
+        if causal:
+            seen = op.And(seen, op.GreaterOrEqual(distance, 0))
+        if window:
+            seen = op.And(seen, op.Less(op.Abs(distance), window))
+    return op.Where(seen, 0.0, MASKED)
+
+
+def render_positions(input_ids: Any, seq_lens: Any) -> Any:
+    """`packed::positions` in plain ONNX operators."""
+    grid = _Grid(seq_lens)
+    return op.Mod(grid.cell_of_token, op.Size(grid.steps))
+
+
+def render_pool(token_embeddings: Any, seq_lens: Any, mode: str) -> Any:
+    """`packed::pool` in plain ONNX operators."""
+    grid = _Grid(seq_lens)
+    if mode == "cls":
+        return op.Gather(token_embeddings, grid.starts)
+    if mode == "last_token":
+        return op.Gather(token_embeddings, op.Sub(op.Add(grid.starts, grid.lengths), 1))
+    cells = op.Gather(token_embeddings, grid.token_of_cell)  # (N, S, H)
+    real = op.Where(op.Unsqueeze(grid.real, [2]), cells, 0.0)
+    sums = op.ReduceSum(real, [1], keepdims=0)  # (N, H)
+    return op.Div(sums, op.Cast(op.Unsqueeze(grid.lengths, [1]), to=1))
+
+
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.ops.packed.attention.default: render_attention,
+    torch.ops.packed.positions.default: render_positions,
+    torch.ops.packed.pool.default: render_pool,
+}

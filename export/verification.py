@@ -1,0 +1,206 @@
+"""The staged files against the checkpoint's own transformers pipeline, worst case and not mean.
+
+The reference runs one text at a time, unpadded, with transformers' own attention. The staged
+tokenizer.json and model.onnx run as the steps run them, in every composition of a batch.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from export.checkpoint import ModelSpec, Pooling
+from export.errors import VerificationFailed
+from export.microbatching import encode_in_micro_batches
+from export.quantization import normalize
+from export.tokenization import KEEP_END, KEEP_START, PackedTokenizer
+
+Floats = NDArray[np.float32]
+
+REFERENCE_ATTENTION = "sdpa"
+MIN_COSINE = 0.99999  # fp32 in another order of summation stays above 0.999999
+MAX_COMPOSITION_DIFFERENCE = 1e-5  # of unit vectors, the same text among other neighbours
+
+# Texts that have broken embedding servers before: lengths, scripts, and bytes.
+TEXTS = (
+    "",
+    " ",
+    "a",
+    "The quick brown fox jumps over the lazy dog.",
+    "Why is bread so tasty?",
+    "I'm sure they'd've said \"no\" -- e.g. 3.14159, 50%, $1,000.00 & more…",
+    "def f(x):\n\treturn {'a': [x ** 2 for _ in range(10)]}  # code\r\n",
+    "https://example.org/a?b=c&d=%20#fragment user@example.org",
+    "面包为什么这么好吃？パンはなぜおいしいのですか。빵은 왜 맛있어요?",
+    "لماذا الخبز لذيذ جدا؟ למה לחם כל כך טעים? रोटी इतनी स्वादिष्ट क्यों है?",
+    "🍞🥖 👩‍👩‍👧‍👦 🇩🇪 e\u0301 ﬁ Ⅷ ½ ﷽",
+    "before\x00after \u200b\ufeff\u202e invisible",
+    "[CLS] [SEP] [MASK] <s> </s> <|endoftext|> special tokens as text",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" * 3,
+    " ".join(f"word{i}" for i in range(40)),
+    "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was measured, worst case over all texts and compositions."""
+
+    texts: int
+    longest_text_tokens: int
+    min_cosine: float
+    min_cosine_text: str
+    max_abs_difference: float  # of pooled embeddings before normalization
+    max_composition_difference: float  # of unit vectors: alone, among others, in other orders
+
+
+def verify(
+    tokenizer_json: Path,
+    model_onnx: Path,
+    spec: ModelSpec,
+    transformer: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    micro_batch_tokens: int,
+) -> Verification:
+    """Compare the staged files with the reference.
+
+    transformer  the checkpoint's; its attention is switched to transformers' own
+
+    Raises: VerificationFailed with the measurement that is out of bounds.
+    """
+    packed = PackedTokenizer(tokenizer_json, spec.max_length)
+    encode = session_encoder(model_onnx)
+    texts = hurting_texts(packed, spec.max_length)
+    rows = check_tokens(packed, tokenizer, texts, spec.max_length)
+    expected = np.stack(list(_reference(transformer, rows, spec.pooling)))
+    alone, *others = _compositions(encode, rows, micro_batch_tokens)
+    measured = measure(texts, rows, expected, alone, others)
+    _check_bounds(measured)
+    return measured
+
+
+def session_encoder(path: Path) -> Callable[[NDArray[np.int64], NDArray[np.int32]], Floats]:
+    """Packed token ids → embeddings, by onnxruntime on the CPU."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def encode(input_ids: NDArray[np.int64], seq_lens: NDArray[np.int32]) -> Floats:
+        feeds = {"INPUT_IDS": input_ids, "SEQ_LENS": seq_lens}
+        embeddings: Floats = session.run(["EMBEDDING"], feeds)[0]
+        return embeddings
+
+    return encode
+
+
+def hurting_texts(tokenizer: PackedTokenizer, max_length: int) -> list[str]:
+    """TEXTS, and texts just below, at, just over and far over the limit."""
+    words = ["one", "two", "three", "four", "five"]
+    specials = len(tokenizer.tokenize([""])[0])
+    counts = [max_length - specials + extra for extra in (-1, 0, 1, max_length)]
+    return [*TEXTS, *(" ".join((words * count)[:count]) for count in counts if count > 0)]
+
+
+def check_tokens(
+    packed: PackedTokenizer, tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int
+) -> list[NDArray[np.int64]]:
+    """Token ids of each text, found equal to the checkpoint's own, cut at either end.
+
+    Raises: VerificationFailed naming the text.
+    """
+    for truncation, side in ((KEEP_END, "left"), (KEEP_START, "right")):
+        tokenizer.truncation_side = side
+        input_ids, seq_lens = packed.tokenize(texts, truncation)
+        rows = np.split(input_ids, np.cumsum(seq_lens)[:-1])
+        for text, row in zip(texts, rows, strict=True):
+            expected = tokenizer(text, truncation=True, max_length=max_length)["input_ids"]
+            if row.tolist() != expected:
+                raise VerificationFailed(f"other tokens than the reference's, text {text[:60]!r}")
+    return rows
+
+
+def _reference(
+    transformer: PreTrainedModel, rows: list[NDArray[np.int64]], pooling: Pooling
+) -> Iterator[Floats]:
+    """One pooled embedding (D,) a text, by transformers alone."""
+    transformer.set_attn_implementation(REFERENCE_ATTENTION)
+    for row in tqdm(rows, desc="Verifying", unit="text", leave=False):
+        input_ids = torch.from_numpy(row)[None]
+        mask = torch.ones_like(input_ids)
+        with torch.no_grad():
+            states = transformer(input_ids=input_ids, attention_mask=mask).last_hidden_state[0]
+        yield pool(states.numpy(), pooling)
+
+
+def pool(token_embeddings: Floats, pooling: Pooling) -> Floats:
+    """Token embeddings of one text → its vector: (S, H) → (H,). The plain reference."""
+    if pooling == "cls":
+        return token_embeddings[0]
+    if pooling == "last_token":
+        return token_embeddings[-1]
+    return token_embeddings.mean(axis=0, dtype=np.float32)
+
+
+def _compositions(
+    encode: Callable[[NDArray[np.int64], NDArray[np.int32]], Floats],
+    rows: list[NDArray[np.int64]],
+    micro_batch_tokens: int,
+) -> Iterator[Floats]:
+    """The embeddings (N, D) of the same texts: each alone, then among others, in text order."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int32)
+    order = np.arange(len(rows))
+    shuffled = np.random.default_rng(seed=0).permutation(order)
+    yield np.concatenate([encode(row, lengths[i : i + 1]) for i, row in enumerate(rows)])
+    for budget, arranged in ((10**9, order), (micro_batch_tokens, order[::-1]), (64, shuffled)):
+        input_ids = np.concatenate([rows[i] for i in arranged])
+        found = encode_in_micro_batches(encode, input_ids, lengths[arranged], budget)
+        yield found[np.argsort(arranged)]
+
+
+def measure(
+    texts: list[str],
+    rows: list[NDArray[np.int64]],
+    expected: Floats,
+    alone: Floats,
+    others: list[Floats],
+) -> Verification:
+    """The worst case: each text alone, and in each other composition (N, D)."""
+    compositions = [alone, *others]
+    cosines = np.stack([_cosines(found, expected) for found in compositions]).min(axis=0)  # (N,)
+    worst = int(cosines.argmin())
+    return Verification(
+        texts=len(texts),
+        longest_text_tokens=max(map(len, rows)),
+        min_cosine=float(cosines[worst]),
+        min_cosine_text=texts[worst][:60],
+        max_abs_difference=max(float(abs(found - expected).max()) for found in compositions),
+        max_composition_difference=max(
+            float(abs(normalize(found) - normalize(alone)).max()) for found in others
+        ),
+    )
+
+
+def _cosines(found: Floats, expected: Floats) -> NDArray[np.float64]:
+    """Cosine similarity row by row, in float64: (N, D), (N, D) → (N,)."""
+    a, b = found.astype(np.float64), expected.astype(np.float64)
+    cosines: NDArray[np.float64] = (a * b).sum(axis=1) / (
+        np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    )
+    return np.nan_to_num(cosines, nan=-1.0)
+
+
+def _check_bounds(measured: Verification) -> None:
+    if measured.min_cosine < MIN_COSINE:
+        raise VerificationFailed(
+            f"cosine {measured.min_cosine:.6f} to the reference, at least {MIN_COSINE} is needed; "
+            f"text {measured.min_cosine_text!r}"
+        )
+    if measured.max_composition_difference > MAX_COMPOSITION_DIFFERENCE:
+        raise VerificationFailed(
+            f"the same text differs by {measured.max_composition_difference:.1e} among other "
+            f"neighbours, at most {MAX_COMPOSITION_DIFFERENCE:.0e} is allowed"
+        )
