@@ -1,0 +1,134 @@
+"""create_app: routes, lifespan, and the one handler that turns errors into answers."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway import endpoints
+from gateway.admission import Admission
+from gateway.contract import render_error
+from gateway.embedder import Embedder
+from gateway.endpoints import Gateway, JSONResponse
+from gateway.errors import (
+    GatewayError,
+    HungUp,
+    MethodNotAllowed,
+    NotFound,
+    TritonTimeout,
+    UpstreamError,
+)
+from gateway.metrics import Metrics
+from gateway.middleware import BodyLimit, RequestScope
+from gateway.models import Catalogue
+from gateway.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(settings: Settings, embedder: Embedder) -> Starlette:
+    """The ASGI app; it starts before its models do and answers 503 until they are ready."""
+    metrics = Metrics()
+    app = Starlette(
+        routes=_routes(),
+        middleware=[
+            Middleware(RequestScope, metrics=metrics, answer_crash=_answer),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+        ],
+        exception_handlers={
+            kind: _handle for kind in (GatewayError, HTTPException, ClientDisconnect, TimeoutError)
+        },
+        lifespan=_lifespan,
+    )
+    app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
+    app.state.gateway = Gateway(
+        settings=settings,
+        embedder=embedder,
+        catalogue=Catalogue(embedder),
+        admission=Admission(settings.max_inflight_tokens),
+        metrics=metrics,
+    )
+    return app
+
+
+def _routes() -> list[Route]:
+    return [
+        *_both(["/v1/embeddings", "/embeddings"], endpoints.create_embeddings, "POST"),
+        *_both(["/v1/models", "/models"], endpoints.list_models),
+        *_both(["/v1/models/{id:path}", "/models/{id:path}"], endpoints.retrieve_model),
+        *_both(["/health", "/health/live"], endpoints.live),
+        *_both(["/health/ready"], endpoints.ready),
+        Route("/", endpoints.info),
+        Route("/metrics", endpoints.metrics),
+        Route("/openapi.json", endpoints.openapi),
+    ]
+
+
+def _both(paths: list[str], endpoint: Endpoint, method: str = "GET") -> list[Route]:
+    """Each path with and without a trailing slash."""
+    return [
+        Route(path + slash, endpoint, methods=[method]) for path in paths for slash in ("", "/")
+    ]
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    gateway: Gateway = app.state.gateway
+    watcher = asyncio.create_task(gateway.catalogue.watch())
+    yield
+    watcher.cancel()
+    with suppress(asyncio.CancelledError):
+        await watcher
+    await gateway.embedder.close()
+
+
+async def _handle(request: Request, exception: Exception) -> Response:
+    return _answer(request, exception)
+
+
+def _answer(request: Request, exception: Exception) -> Response:
+    """The one place where an exception becomes a response; nothing foreign gets out."""
+    error = _translate(exception)
+    if isinstance(error, UpstreamError):
+        request.app.state.gateway.metrics.upstream_errors.labels(error.code).inc()
+    if error.status >= 500:
+        _log(error, exception, request.state.request_id)
+    return JSONResponse(render_error(error), error.status, error.headers)
+
+
+def _translate(exception: Exception) -> GatewayError:
+    match exception:
+        case GatewayError():
+            return exception
+        case HTTPException(status_code=404):
+            return NotFound("there is no such route")
+        case HTTPException(status_code=405):
+            allowed = (exception.headers or {}).get("Allow", "")
+            return MethodNotAllowed(", ".join(sorted(allowed.split(", "))))
+        case ClientDisconnect():
+            return HungUp("the client closed the connection")
+        case TimeoutError():
+            return TritonTimeout("the deadline passed before the embeddings were ready")
+    return GatewayError("internal error")
+
+
+def _log(error: GatewayError, exception: Exception, request_id: str) -> None:
+    """One line for what callers may retry, the whole trace for what is our bug."""
+    trace = exception if error.status == 500 else None
+    logger.error(
+        "%s %s: %s; cause: %s",
+        request_id,
+        error.code,
+        error.message,
+        repr(exception.__cause__)[:500],
+        exc_info=trace,
+    )

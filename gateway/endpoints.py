@@ -1,0 +1,190 @@
+"""The routes: read, call, answer. Errors pass through to the one handler in app.py."""
+
+import asyncio
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.admission import Admission
+from gateway.chunking import estimate_tokens
+from gateway.contract import EmbeddingRequest, EmbeddingResponse, parse_request, render_response
+from gateway.embedder import Embedder, EmbeddingCall, Embeddings
+from gateway.encoding import encode, precisions_of
+from gateway.errors import ModelNotFound, TritonUnavailable, UnknownModel
+from gateway.keys import check_key
+from gateway.metrics import Metrics
+from gateway.middleware import run_unless_hung_up
+from gateway.models import Catalogue, ServedModel
+from gateway.settings import Settings
+
+# Seconds that a readiness answer may be old.
+READY_MAX_AGE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What the endpoints work with; one per app, at `app.state.gateway`."""
+
+    settings: Settings
+    embedder: Embedder
+    catalogue: Catalogue
+    admission: Admission
+    metrics: Metrics
+
+
+class JSONResponse(Response):
+    """Bytes that are JSON already."""
+
+    media_type = "application/json"
+
+
+async def create_embeddings(request: Request) -> Response:
+    """POST /v1/embeddings."""
+    gateway = _gateway(request)
+    _authorize(request)
+    deadline = asyncio.get_running_loop().time() + gateway.settings.timeout_seconds
+    async with asyncio.timeout_at(deadline):
+        asked = parse_request(
+            await request.body(),
+            max_texts=gateway.settings.max_texts,
+            max_prompt_characters=gateway.settings.max_prompt_characters,
+        )
+        model = gateway.catalogue.resolve(asked.model)
+        call = _prepare(asked, model, deadline, request.state.request_id)
+        with gateway.admission.admit(sum(call.token_estimates)):
+            embeddings = await run_unless_hung_up(request, gateway.embedder.embed(call))
+    return JSONResponse(render_response(_respond(request, asked, model, embeddings)))
+
+
+def _prepare(
+    asked: EmbeddingRequest, model: ServedModel, deadline: float, request_id: str
+) -> EmbeddingCall:
+    return EmbeddingCall(
+        ensemble=model.ensemble,
+        texts=asked.texts,
+        token_estimates=estimate_tokens(asked.texts, model.max_length),
+        precisions=precisions_of(asked.formats),
+        dimensions=model.resolve_dimensions(asked.dimensions),
+        normalized=asked.normalized,
+        truncation=asked.truncation,
+        deadline=deadline,
+        request_id=request_id,
+    )
+
+
+def _respond(
+    request: Request, asked: EmbeddingRequest, model: ServedModel, embeddings: Embeddings
+) -> EmbeddingResponse:
+    gateway = _gateway(request)
+    tokens = int(embeddings.token_counts.sum())
+    gateway.metrics.texts.labels(model.id).inc(len(asked.texts))
+    gateway.metrics.tokens.labels(model.id).inc(tokens)
+    return EmbeddingResponse(
+        model=model.id,
+        columns=encode(embeddings.arrays, asked.formats, gateway.settings.binary_bit_order),
+        tokens=tokens,
+        normalized=asked.normalized,
+        dimensions=model.resolve_dimensions(asked.dimensions),
+        dict_object=_dict_object(request),
+    )
+
+
+def _dict_object(request: Request) -> str:
+    """The `object` of items with several formats; the generated SDKs parse by it."""
+    chosen = _gateway(request).settings.multi_format_object
+    if chosen != "auto":
+        return chosen
+    is_generated = any(name in request.headers for name in ("x-stainless-lang", "x-fern-language"))
+    return "embedding_dict" if is_generated else "embedding"
+
+
+async def list_models(request: Request) -> Response:
+    """GET /v1/models."""
+    _authorize(request)
+    catalogue = _gateway(request).catalogue
+    if not catalogue.models and catalogue.trouble:
+        raise TritonUnavailable("the models are not loaded yet")
+    body = {"object": "list", "data": [_model_object(model) for model in catalogue.models]}
+    return JSONResponse(orjson.dumps(body))
+
+
+async def retrieve_model(request: Request) -> Response:
+    """GET /v1/models/{id}; the slash of an id may arrive raw or as %2F."""
+    _authorize(request)
+    name = request.path_params["id"].rstrip("/")
+    catalogue = _gateway(request).catalogue
+    try:
+        model = catalogue.resolve(name)
+    except UnknownModel as error:
+        raise ModelNotFound(error.message) from error
+    return JSONResponse(orjson.dumps(_model_object(model)))
+
+
+def _model_object(model: ServedModel) -> dict[str, object]:
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": model.created,
+        "owned_by": model.owner,
+        "dimensions": model.dimensions,
+        "max_length": model.max_length,
+        "matryoshka": model.matryoshka,
+        "aliases": model.aliases,
+        "revision": model.revision,
+    }
+
+
+async def info(request: Request) -> Response:
+    """GET /."""
+    return JSONResponse(orjson.dumps({"name": "triton-embeddings", "version": _version()}))
+
+
+async def live(request: Request) -> Response:
+    """GET /health and /health/live: this process answers."""
+    return JSONResponse(b'{"status":"ok"}')
+
+
+async def ready(request: Request) -> Response:
+    """GET /health/ready: every known model can serve, as Triton said at most a second ago."""
+    catalogue = _gateway(request).catalogue
+    await catalogue.refresh(max_age_seconds=READY_MAX_AGE_SECONDS)
+    if catalogue.trouble:
+        raise TritonUnavailable("not every model is ready")
+    return JSONResponse(b'{"status":"ok"}')
+
+
+async def metrics(request: Request) -> Response:
+    """GET /metrics."""
+    return Response(_gateway(request).metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def openapi(request: Request) -> Response:
+    """GET /openapi.json."""
+    return JSONResponse(_schema())
+
+
+@cache
+def _schema() -> bytes:
+    return files("gateway").joinpath("openapi.json").read_bytes()
+
+
+@cache
+def _version() -> str:
+    return version("triton-embeddings")
+
+
+def _gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+def _authorize(request: Request) -> None:
+    settings = _gateway(request).settings
+    if settings.auth == "required":
+        check_key(request.headers.get("authorization"), settings.api_keys)

@@ -1,0 +1,38 @@
+"""The API keys, known by their SHA-256 digests only."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Set
+
+from gateway.errors import Unauthorized
+
+_BEARER = re.compile(r"bearer +", re.IGNORECASE)
+_DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
+
+
+def digest_key(entry: str) -> bytes:
+    """The digest of a configured key; `sha256:<64 hex digits>` is a digest already."""
+    match = _DIGEST.fullmatch(entry)
+    return bytes.fromhex(match[1]) if match else hashlib.sha256(entry.encode()).digest()
+
+
+def read_keys(lines: Iterable[str]) -> frozenset[bytes]:
+    """Digests of one key a line; empty lines and lines that begin with `#` are skipped."""
+    entries = (line.strip() for line in lines)
+    return frozenset(digest_key(entry) for entry in entries if entry and not entry.startswith("#"))
+
+
+def check_key(authorization: str | None, digests: Set[bytes]) -> None:
+    """Lets `Bearer KEY` and a bare `KEY` pass if the key is known.
+
+    Every digest is compared, in constant time: how long it takes tells nothing about them.
+
+    Raises: Unauthorized.
+    """
+    key = _BEARER.sub("", (authorization or "").strip(), count=1)
+    # Headers arrive as latin-1; a key of other characters was sent as its UTF-8 bytes.
+    digest = hashlib.sha256(key.encode("latin-1")).digest()
+    matches = [hmac.compare_digest(digest, known) for known in digests]
+    if not any(matches):
+        raise Unauthorized

@@ -1,0 +1,162 @@
+"""Settings: everything an operator can choose, read once from the environment.
+
+The variable of a field is `GATEWAY_` + its name in capitals.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from gateway.encoding import BitOrder
+from gateway.keys import read_keys
+
+PREFIX = "GATEWAY_"
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be served; the message is one sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One field per choice; its annotation tells the unit and what goes wrong on either side."""
+
+    host: Annotated[
+        str,
+        "Address to listen on; `0.0.0.0` in a container, elsewhere that opens the service to"
+        " the network.",
+    ] = "127.0.0.1"
+    port: Annotated[int, "TCP port to listen on."] = 8000
+    triton_address: Annotated[
+        str,
+        "gRPC target of Triton: `host:port`, or `dns:///host:port` to spread over all its"
+        " addresses.",
+    ] = "127.0.0.1:8001"
+    auth: Annotated[
+        Literal["required", "off"],
+        "`off` lets everybody in; `required` without any key refuses to start.",
+    ] = "required"
+    api_keys: Annotated[
+        frozenset[bytes],
+        "API keys, separated by commas; several, so that they can be rotated."
+        " `sha256:<hex>` stands for the key with that digest.",
+    ] = field(default=frozenset(), repr=False)
+    api_keys_file: Annotated[
+        str, "File with one API key a line, added to those above; `#` begins a comment line."
+    ] = ""
+    timeout_seconds: Annotated[
+        float,
+        "Seconds for a whole call, upload included. Above 60 the SDKs give up first and repeat"
+        " work that still runs; too low fails big calls under load.",
+    ] = 50.0
+    max_body_bytes: Annotated[
+        int,
+        "Bytes of a request body. Too low refuses long texts; too high lets few callers fill"
+        " the memory.",
+    ] = 32 * 1024 * 1024
+    max_texts: Annotated[
+        int, "Texts of one call. Higher means fewer round trips and longer waits for others."
+    ] = 256
+    max_prompt_characters: Annotated[
+        int, "Characters of `prompt`, which is put before every text and counts as tokens."
+    ] = 256
+    max_inflight_tokens: Annotated[
+        int,
+        "Estimated tokens of all calls in flight; above it calls get 429. Too high and calls"
+        " time out in Triton's queue, too low and the machine idles.",
+    ] = 1_000_000
+    chunk_tokens: Annotated[
+        int,
+        "Estimated tokens of one Triton request. Higher delays small calls behind big ones,"
+        " lower costs overhead for each request.",
+    ] = 512
+    chunk_texts: Annotated[int, "Texts of one Triton request."] = 64
+    multi_format_object: Annotated[
+        Literal["auto", "embedding", "embedding_dict"],
+        "`object` of an item that holds several formats. `auto` says `embedding_dict` to the"
+        " generated SDKs, which need it, and `embedding` to everybody else.",
+    ] = "auto"
+    binary_bit_order: Annotated[
+        BitOrder,
+        "Bit order of `binary` and `ubinary`. `lsb` is for stored vectors packed that way;"
+        " mixing the two makes distances meaningless.",
+    ] = "msb"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        "Least severe line that is logged; `info` logs every request.",
+    ] = "info"
+
+    def __post_init__(self) -> None:
+        for name, variable in VARIABLES.items():
+            variable.check(getattr(self, name))
+        if self.auth == "required" and not self.api_keys:
+            raise SettingsError(
+                f"no API key is configured: set {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE,"
+                f" or let everybody in with {PREFIX}AUTH=off"
+            )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None, **chosen: object) -> "Settings":
+        """The settings in `environ`, by default that of the process; `chosen` wins over it.
+
+        Raises: SettingsError.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {
+            name: variable.parse(environ[variable.name])
+            for name, variable in VARIABLES.items()
+            if environ.get(variable.name)
+        }
+        values |= chosen
+        if path := values.get("api_keys_file"):
+            values["api_keys"] = values.get("api_keys", frozenset()) | _read_key_file(path)
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: what --help and docs/settings.md print, and how it is read."""
+
+    name: str
+    default: object
+    kind: Any
+    why: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return get_args(self.kind) if isinstance(self.default, str) else ()
+
+    def parse(self, text: str) -> object:
+        if isinstance(self.default, frozenset):
+            return read_keys(text.split(","))
+        try:
+            return type(self.default)(text)  # type: ignore[call-arg]  # str, int or float
+        except ValueError as error:
+            raise SettingsError(f"{self.name} is {text!r}, which is not a number") from error
+
+    def check(self, value: object) -> None:
+        if self.choices and value not in self.choices:
+            allowed = ", ".join(self.choices)
+            raise SettingsError(f"{self.name} is {value!r}, allowed are {allowed}")
+        if isinstance(value, int | float) and not 0 < value < float("inf"):
+            raise SettingsError(f"{self.name} is {value}, it must be a positive number")
+
+
+def _read_variables() -> Iterator[tuple[str, Variable]]:
+    hints = get_type_hints(Settings, include_extras=True)
+    for setting in fields(Settings):
+        kind, why = get_args(hints[setting.name])
+        name = PREFIX + setting.name.upper()
+        yield setting.name, Variable(name, setting.default, kind, why)
+
+
+VARIABLES: dict[str, Variable] = dict(_read_variables())
+
+
+def _read_key_file(path: str) -> frozenset[bytes]:
+    try:
+        return read_keys(Path(path).read_text().splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{PREFIX}API_KEYS_FILE {path!r} cannot be read") from error

@@ -1,0 +1,321 @@
+"""TritonEmbedder: one ModelInfer per chunk on the ensemble; the only importer of grpc."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import grpc
+import numpy as np
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
+from gateway import chunking, tensors
+from gateway.embedder import EmbeddingCall, Embeddings, Ensemble, Repository
+from gateway.errors import (
+    ContractMismatch,
+    InferenceFailed,
+    InputTooLong,
+    NotFinite,
+    Overloaded,
+    TritonTimeout,
+    TritonUnavailable,
+    UpstreamError,
+)
+
+Message: TypeAlias = Any  # tritonclient's generated code carries no types
+
+# Seconds; questions about the repository are answered from memory.
+ASK_TIMEOUT_SECONDS = 1.0
+
+CHANNEL_OPTIONS = (
+    # 256 texts of 4096 float32 are above gRPC's 4 MiB.
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A restarted Triton is found again within a second, not within two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # Triton's default tolerates a ping every five minutes.
+    ("grpc.keepalive_time_ms", 300_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Spreads over all addresses of a headless service; one address is no different.
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+# Statuses as in Triton's src/grpc/grpc_utils.cc, CodeToStatus; the rest is made by gRPC itself.
+ERRORS_BY_CODE: dict[grpc.StatusCode, type[UpstreamError]] = {
+    grpc.StatusCode.CANCELLED: TritonUnavailable,
+    grpc.StatusCode.UNKNOWN: InferenceFailed,
+    grpc.StatusCode.INVALID_ARGUMENT: ContractMismatch,
+    grpc.StatusCode.DEADLINE_EXCEEDED: TritonTimeout,
+    grpc.StatusCode.NOT_FOUND: TritonUnavailable,  # "has no available versions": it stops or loads
+    grpc.StatusCode.ALREADY_EXISTS: ContractMismatch,
+    grpc.StatusCode.PERMISSION_DENIED: ContractMismatch,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
+    grpc.StatusCode.FAILED_PRECONDITION: ContractMismatch,
+    grpc.StatusCode.ABORTED: TritonUnavailable,
+    grpc.StatusCode.OUT_OF_RANGE: ContractMismatch,
+    grpc.StatusCode.UNIMPLEMENTED: ContractMismatch,
+    grpc.StatusCode.INTERNAL: InferenceFailed,
+    grpc.StatusCode.UNAVAILABLE: TritonUnavailable,
+    grpc.StatusCode.DATA_LOSS: InferenceFailed,
+    grpc.StatusCode.UNAUTHENTICATED: ContractMismatch,
+}
+
+# Where the code is not enough, the text decides.
+ERRORS_BY_TEXT: tuple[tuple[grpc.StatusCode, str, type[UpstreamError]], ...] = (
+    # core/src/scheduler_utils.cc, PolicyQueue::Enqueue
+    (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", Overloaded),
+    # core/src/dynamic_batch_scheduler.cc
+    (grpc.StatusCode.UNAVAILABLE, "Request timeout expired", TritonTimeout),
+    # python_backend/src/python_be.cc: the step's process died and is started again
+    (grpc.StatusCode.INTERNAL, "is not healthy", TritonUnavailable),
+    # model_repository/README.md
+    (grpc.StatusCode.INTERNAL, "NOT_FINITE", NotFinite),
+)
+INPUT_TOO_LONG = "INPUT_TOO_LONG"
+
+# What callers are told: our words, never Triton's.
+MESSAGES: dict[type[UpstreamError], str] = {
+    ContractMismatch: "the inference server refused the request",
+    InferenceFailed: "inference failed",
+    NotFinite: "the model gave no finite embedding for one of the texts",
+    Overloaded: "the inference server's queue is full",
+    TritonTimeout: "the inference server did not answer in time",
+    TritonUnavailable: "the inference server is not ready",
+}
+
+
+@contextmanager
+def map_rpc_errors() -> Iterator[None]:
+    """Turns gRPC's errors into ours, chained.
+
+    Raises: UpstreamError, InputTooLong.
+    """
+    try:
+        yield
+    except grpc.RpcError as error:
+        details = error.details() or ""
+        if INPUT_TOO_LONG in details:
+            raise _read_overflows(details) from error
+        kind = classify(error.code(), details)
+        raise kind(MESSAGES[kind]) from error
+
+
+def classify(code: grpc.StatusCode, details: str) -> type[UpstreamError]:
+    """The error class for a gRPC status."""
+    for other, text, kind in ERRORS_BY_TEXT:
+        if code == other and text in details:
+            return kind
+    return ERRORS_BY_CODE[code]
+
+
+def _read_overflows(details: str) -> InputTooLong | ContractMismatch:
+    try:
+        report, _ = json.JSONDecoder().raw_decode(details.split(INPUT_TOO_LONG, 1)[1].lstrip())
+        overflows = {item["index"]: item["length"] for item in report["overflows"]}
+        return InputTooLong(report["max_length"], overflows)
+    except (ValueError, KeyError, TypeError):
+        return ContractMismatch(MESSAGES[ContractMismatch])
+
+
+class TritonEmbedder:
+    """The Embedder that asks Triton over gRPC.
+
+    address       gRPC target, for example 127.0.0.1:8001 or dns:///triton:8001
+    chunk_tokens  estimated tokens of one ModelInfer
+    chunk_texts   texts of one ModelInfer
+
+    Belongs to one event loop: the channel is opened by the first call, in that call's loop.
+    """
+
+    def __init__(self, address: str, *, chunk_tokens: int = 512, chunk_texts: int = 64) -> None:
+        self._address = address
+        self._chunk_tokens = chunk_tokens
+        self._chunk_texts = chunk_texts
+        self._channel: grpc.aio.Channel | None = None
+
+    @property
+    def _stub(self) -> service_pb2_grpc.GRPCInferenceServiceStub:
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS)
+            self._cached_stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        return self._cached_stub
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+    async def embed(self, call: EmbeddingCall) -> Embeddings:
+        """The embeddings of one call; its chunks run side by side.
+
+        The first failing chunk cancels the others. Texts that are too long do not:
+        every chunk is heard, and the error names all of them.
+
+        Raises: UpstreamError, InputTooLong.
+        """
+        chunks = chunking.cut(
+            call.token_estimates, max_tokens=self._chunk_tokens, max_texts=self._chunk_texts
+        )
+        embeddings = _allocate(call)
+        if len(chunks) == 1:
+            refusals = [await self._embed_chunk(call, chunks[0], embeddings)]
+        else:
+            refusals = await self._embed_chunks(call, chunks, embeddings)
+        _raise_merged(refusals)
+        return embeddings
+
+    async def _embed_chunks(
+        self, call: EmbeddingCall, chunks: Sequence[list[int]], embeddings: Embeddings
+    ) -> list[InputTooLong | None]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._embed_chunk(call, chunk, embeddings))
+                    for chunk in chunks
+                ]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _embed_chunk(
+        self, call: EmbeddingCall, chunk: list[int], embeddings: Embeddings
+    ) -> InputTooLong | None:
+        """Writes the rows of one chunk, or tells which of its texts are too long."""
+        try:
+            answer = await self._infer(build_request(call, chunk), call.deadline)
+        except InputTooLong as error:
+            overflows = {chunk[index]: length for index, length in error.overflows.items()}
+            return InputTooLong(error.max_length, overflows)
+        _write_rows(answer, chunk, embeddings)
+        return None
+
+    async def _infer(
+        self, request: service_pb2.ModelInferRequest, deadline: float
+    ) -> service_pb2.ModelInferResponse:
+        remaining_seconds = deadline - asyncio.get_running_loop().time()
+        with map_rpc_errors():
+            return await self._stub.ModelInfer(request, timeout=max(remaining_seconds, 0.001))
+
+    async def repository(self) -> Repository:
+        """What Triton lists, with the declaration of every model that is ready.
+
+        Models that were unloaded on purpose are left out.
+
+        Raises: UpstreamError.
+        """
+        server = await self._ask("ServerReady", service_pb2.ServerReadyRequest())
+        index = await self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest())
+        states: dict[str, bool] = {}
+        for entry in index.models:  # one for each version
+            if entry.reason != "unloaded":
+                is_ready = entry.state == "READY"
+                states[entry.name] = is_ready or states.get(entry.name, False)
+        ensembles = await asyncio.gather(
+            *(self._describe(name, is_ready) for name, is_ready in sorted(states.items()))
+        )
+        return Repository(server.ready, ensembles)
+
+    async def _describe(self, name: str, is_ready: bool) -> Ensemble:
+        if not is_ready:
+            return Ensemble(name, is_ready=False)
+        answer = await self._ask("ModelConfig", service_pb2.ModelConfigRequest(name=name))
+        return read_config(answer.config)
+
+    async def _ask(self, method: str, question: Message) -> Message:
+        with map_rpc_errors():
+            return await getattr(self._stub, method)(question, timeout=ASK_TIMEOUT_SECONDS)
+
+
+def read_config(config: model_config_pb2.ModelConfig) -> Ensemble:
+    """An ensemble as its ModelConfig message describes it."""
+    parameters = {key: value.string_value for key, value in config.parameters.items()}
+    mismatch = tensors.find_mismatch(_declared(config.input), _declared(config.output))
+    return Ensemble(config.name, parameters=parameters, mismatch=mismatch)
+
+
+def _declared(
+    declarations: Sequence[model_config_pb2.ModelInput],
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name → (datatype, dims); TYPE_STRING is called BYTES everywhere else."""
+    return {
+        tensor.name: (
+            model_config_pb2.DataType.Name(tensor.data_type)
+            .removeprefix("TYPE_")
+            .replace("STRING", "BYTES"),
+            tuple(tensor.dims),
+        )
+        for tensor in declarations
+    }
+
+
+def build_request(call: EmbeddingCall, chunk: Sequence[int]) -> service_pb2.ModelInferRequest:
+    """The ModelInferRequest for the texts of `chunk`; names only the outputs wanted."""
+    texts = [call.texts[index] for index in chunk]
+    wanted = [tensors.EMBEDDINGS[precision] for precision in call.precisions]
+    return service_pb2.ModelInferRequest(
+        model_name=call.ensemble,
+        id=call.request_id,
+        inputs=[_input(tensors.TEXT, len(texts)), *_OPTIONS],
+        outputs=[_output(tensor) for tensor in (*wanted, tensors.TOKEN_COUNT)],
+        raw_input_contents=[
+            tensors.pack_bytes(texts),
+            tensors.pack_int32(tensors.TRUNCATION_CODES[call.truncation]),
+            tensors.pack_int32(call.dimensions),
+            tensors.pack_bool(call.normalized),
+        ],
+    )
+
+
+def _input(tensor: tensors.Tensor, size: int) -> Message:
+    return service_pb2.ModelInferRequest.InferInputTensor(
+        name=tensor.name, datatype=tensor.datatype, shape=[size]
+    )
+
+
+def _output(tensor: tensors.Tensor) -> Message:
+    return service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=tensor.name)
+
+
+_OPTIONS = [
+    _input(tensor, 1) for tensor in (tensors.TRUNCATION, tensors.DIMENSIONS, tensors.NORMALIZED)
+]
+
+
+def _allocate(call: EmbeddingCall) -> Embeddings:
+    """Room for the answer: each chunk writes its rows once, where they belong."""
+    count = len(call.texts)
+    arrays = {
+        precision: tensors.allocate(precision, count, call.dimensions)
+        for precision in call.precisions
+    }
+    return Embeddings(arrays, np.empty(count, dtype=np.int32))
+
+
+def _write_rows(
+    answer: service_pb2.ModelInferResponse, chunk: Sequence[int], embeddings: Embeddings
+) -> None:
+    """Puts the tensors of one answer into the rows `chunk` of the arrays.
+
+    Raises: ContractMismatch if a tensor is missing or has another size, NotFinite.
+    """
+    raws = dict(zip((out.name for out in answer.outputs), answer.raw_output_contents, strict=False))
+    targets = {tensors.EMBEDDINGS[name]: array for name, array in embeddings.arrays.items()}
+    for tensor, target in (*targets.items(), (tensors.TOKEN_COUNT, embeddings.token_counts)):
+        rows = tensors.unpack(tensor, raws.get(tensor.name, b""))
+        if rows.size != len(chunk) * target[0].size:
+            raise ContractMismatch(f"the inference server's {tensor.name} has an unexpected size")
+        if rows.dtype.kind == "f" and not np.isfinite(rows).all():
+            raise NotFinite(MESSAGES[NotFinite])
+        target[chunk] = rows.reshape(len(chunk), *target.shape[1:])
+
+
+def _raise_merged(refusals: Sequence[InputTooLong | None]) -> None:
+    """One error for the texts of all chunks, if there are any."""
+    errors = [error for error in refusals if error is not None]
+    if errors:
+        overflows = {index: length for error in errors for index, length in error.overflows.items()}
+        raise InputTooLong(errors[0].max_length, overflows)

@@ -1,0 +1,212 @@
+"""Stand-ins for what lies behind the gateway: FakeEmbedder, and a gRPC server that is Triton's.
+
+Both embed the same way: the words of a text seed its numbers, a word is a token,
+[CLS] and [SEP] are two more.
+"""
+
+import asyncio
+import json
+import math
+import struct
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
+from gateway import tensors
+from gateway.embedder import EmbeddingCall, Embeddings, Ensemble, Repository, Truncation
+from gateway.errors import GatewayError, InputTooLong
+
+MODEL = "mixedbread-ai/mxbai-embed-large-v1"
+ENSEMBLE = "mixedbread-ai--mxbai-embed-large-v1"
+PARAMETERS = {
+    "served_name": MODEL,
+    "aliases": '["large"]',
+    "dimensions": "1024",
+    "max_length": "512",
+    "matryoshka": "true",
+    "revision": "abc",
+}
+MAX_LENGTH = int(PARAMETERS["max_length"])
+
+
+def embed_raw(texts: Sequence[bytes], dimensions: int = 1024) -> NDArray[np.float32]:
+    """(N, D) numbers that depend on nothing but the text."""
+    rows = [
+        np.random.default_rng(crc32(text)).standard_normal(dimensions).astype(np.float32)
+        for text in texts
+    ]
+    return np.stack(rows)
+
+
+def quantize(raw: NDArray[np.float32], d: int, normalized: bool) -> dict[str, NDArray[Any]]:
+    """Every format of (N, D) raw vectors, as section 2.2 of the contract writes them down."""
+    cut = raw[:, :d]
+    unit = cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12)
+    chosen = unit if normalized else cut
+    scale = 74.9 * math.log(max(d, 8)) - 59.8
+    ubinary = np.packbits(cut > 0, axis=1)
+    return {
+        "float": chosen,
+        "float16": chosen.astype(np.float16),
+        "int8": np.trunc(np.clip(unit * scale, -128, 127)).astype(np.int8),
+        "uint8": np.floor(np.clip(unit * scale + 128, 0, 255)).astype(np.uint8),
+        "ubinary": ubinary,
+        "binary": (ubinary.astype(np.int16) - 128).astype(np.int8),
+    }
+
+
+def count_tokens(texts: Sequence[bytes], truncation: Truncation) -> NDArray[np.int32]:
+    """(N,) words and two special tokens, at most 512.
+
+    Raises: InputTooLong under `none`.
+    """
+    lengths = [len(text.split()) + 2 for text in texts]
+    overflows = {i: length for i, length in enumerate(lengths) if length > MAX_LENGTH}
+    if truncation == "none" and overflows:
+        raise InputTooLong(MAX_LENGTH, overflows)
+    return np.minimum(lengths, MAX_LENGTH).astype(np.int32)
+
+
+@dataclass
+class FakeEmbedder:
+    """An Embedder whose answers, failures and pauses a test chooses."""
+
+    repositories: Repository | GatewayError = field(
+        default_factory=lambda: Repository(True, [Ensemble(ENSEMBLE, parameters=PARAMETERS)])
+    )
+    failure: Exception | None = None
+    pause_seconds: float = 0.0
+    calls: list[EmbeddingCall] = field(default_factory=list)
+    cancelled: int = 0
+
+    async def embed(self, call: EmbeddingCall) -> Embeddings:
+        self.calls.append(call)
+        try:
+            await asyncio.sleep(self.pause_seconds)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.failure:
+            raise self.failure
+        counts = count_tokens(call.texts, call.truncation)
+        arrays = quantize(embed_raw(call.texts), call.dimensions, call.normalized)
+        return Embeddings({name: arrays[name] for name in call.precisions}, counts)
+
+    async def repository(self) -> Repository:
+        if isinstance(self.repositories, GatewayError):
+            raise self.repositories
+        return self.repositories
+
+    async def close(self) -> None:
+        pass
+
+
+def declare_ensemble(**changed: str) -> Any:
+    """The ModelConfig of the fake ensemble, parameters replaced by `changed`."""
+    config = model_config_pb2.ModelConfig(name=ENSEMBLE, platform="ensemble")
+    for key, value in (PARAMETERS | changed).items():
+        config.parameters[key].string_value = value
+    for declared, declarations in (
+        (tensors.INPUTS, config.input),
+        (tensors.OUTPUTS, config.output),
+    ):
+        for tensor in declared:
+            datatype = tensor.datatype.replace("BYTES", "STRING")
+            kind = model_config_pb2.DataType.Value(f"TYPE_{datatype}")
+            declarations.add(name=tensor.name, data_type=kind, dims=tensor.dims)
+    return config
+
+
+@dataclass
+class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+    """Triton's service with one ensemble and its steps; a test chooses what goes wrong."""
+
+    configs: dict[str, Any] = field(
+        default_factory=lambda: {
+            ENSEMBLE: declare_ensemble(),
+            f"{ENSEMBLE}-encoder": model_config_pb2.ModelConfig(name=f"{ENSEMBLE}-encoder"),
+        }
+    )
+    states: list[tuple[str, str, str]] = field(default_factory=list)
+    failure: tuple[grpc.StatusCode, str] | None = None
+    failing_text: bytes | None = None  # None: every request fails, if any
+    pause_seconds: float = 0.0
+    requests: list[Any] = field(default_factory=list)
+    cancelled: int = 0
+
+    async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
+        return service_pb2.ServerReadyResponse(ready=True)
+
+    async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
+        states = self.states or [(name, "READY", "") for name in self.configs]
+        entry = service_pb2.RepositoryIndexResponse.ModelIndex
+        return service_pb2.RepositoryIndexResponse(
+            models=[entry(name=name, state=state, reason=why) for name, state, why in states]
+        )
+
+    async def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
+        return service_pb2.ModelConfigResponse(config=self.configs[request.name])
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
+        self.requests.append(request)
+        texts = unpack_texts(request.raw_input_contents[0])
+        if self.failure and (self.failing_text is None or self.failing_text in texts):
+            await context.abort(*self.failure)
+        try:
+            await asyncio.sleep(self.pause_seconds)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return await self._infer(request, texts, context)
+
+    async def _infer(self, request: Any, texts: list[bytes], context: Any) -> Any:  # noqa: ANN401
+        truncation, d = (struct.unpack("<i", raw)[0] for raw in request.raw_input_contents[1:3])
+        try:
+            counts = count_tokens(texts, ("end", "start", "none")[truncation])
+        except InputTooLong as error:
+            message = f"in ensemble '{ENSEMBLE}', INPUT_TOO_LONG {json.dumps(error.details)}"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
+        arrays = quantize(embed_raw(texts), d, request.raw_input_contents[3] == b"\x01")
+        outputs = {tensor.name: arrays[name] for name, tensor in tensors.EMBEDDINGS.items()}
+        return render_outputs(request, outputs | {"TOKEN_COUNT": counts})
+
+
+def unpack_texts(raw: bytes) -> list[bytes]:
+    """BYTES → texts, the plain way."""
+    texts = []
+    while raw:
+        (length,) = struct.unpack("<I", raw[:4])
+        texts.append(raw[4 : 4 + length])
+        raw = raw[4 + length :]
+    return texts
+
+
+def render_outputs(request: Any, arrays: dict[str, NDArray[Any]]) -> Any:  # noqa: ANN401
+    """The outputs the request names, in its order."""
+    wanted = [output.name for output in request.outputs]
+    tensor = service_pb2.ModelInferResponse.InferOutputTensor
+    return service_pb2.ModelInferResponse(
+        model_name=request.model_name,
+        outputs=[tensor(name=name, shape=arrays[name].shape) for name in wanted],
+        raw_output_contents=[arrays[name].tobytes() for name in wanted],
+    )
+
+
+@asynccontextmanager
+async def serve_triton(triton: FakeTriton, port: int = 0) -> AsyncIterator[int]:
+    """Serves on loopback; gives the port."""
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    try:
+        yield bound
+    finally:
+        await server.stop(None)
