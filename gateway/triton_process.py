@@ -103,7 +103,7 @@ class TritonProcess:
                 raise CannotServe(f"Triton is not ready after {READY_TIMEOUT_SECONDS:.0f} s.")
             if wait(0.1):
                 return
-        self._steps = _running_children(process.pid)
+        self._steps = running_children(process.pid)
 
     def is_whole(self) -> bool:
         """Whether the server and the process of every step still run.
@@ -113,7 +113,7 @@ class TritonProcess:
         process = self._process
         if process is None or process.poll() is not None:
             return False
-        return all(_parent_of(step) == process.pid for step in self._steps)
+        return all(parent_of(step) == process.pid for step in self._steps)
 
     def stop(self) -> None:
         """End the server, safe to call at any time.
@@ -200,12 +200,13 @@ class TritonProcess:
         return f"Triton ended before it was ready; the end of {self.log_file}:\n{last}"
 
 
-def _running_children(pid: int) -> frozenset[int]:
+def running_children(pid: int) -> frozenset[int]:
+    """Process ids, those left out that have ended and wait for their parent to notice."""
     processes = (int(folder.name) for folder in Path("/proc").glob("[0-9]*"))
-    return frozenset(process for process in processes if _parent_of(process) == pid)
+    return frozenset(process for process in processes if parent_of(process) == pid)
 
 
-def _parent_of(pid: int) -> int | None:
+def parent_of(pid: int) -> int | None:
     """Parent of a running process, None if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")

@@ -1,0 +1,80 @@
+"""The real Triton on repositories of the tests: `run_triton` for one of its own, `toy_triton`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from gateway.triton_process import TritonProcess
+
+TOY_CONFIG = """
+backend: "python"
+max_batch_size: 0
+input [
+  { name: "TEXT" data_type: TYPE_STRING dims: [ -1 ] },
+  { name: "TRUNCATION" data_type: TYPE_INT32 dims: [ 1 ] },
+  { name: "DIMENSIONS" data_type: TYPE_INT32 dims: [ 1 ] },
+  { name: "NORMALIZED" data_type: TYPE_BOOL dims: [ 1 ] }
+]
+output [
+  { name: "FLOAT" data_type: TYPE_FP32 dims: [ -1, -1 ] },
+  { name: "FLOAT16" data_type: TYPE_FP16 dims: [ -1, -1 ] },
+  { name: "INT8" data_type: TYPE_INT8 dims: [ -1, -1 ] },
+  { name: "UINT8" data_type: TYPE_UINT8 dims: [ -1, -1 ] },
+  { name: "BINARY" data_type: TYPE_INT8 dims: [ -1, -1 ] },
+  { name: "UBINARY" data_type: TYPE_UINT8 dims: [ -1, -1 ] },
+  { name: "TOKEN_COUNT" data_type: TYPE_INT32 dims: [ -1 ] }
+]
+instance_group [ { kind: KIND_CPU count: 1 } ]
+parameters { key: "served_name" value { string_value: "toy" } }
+parameters { key: "dimensions" value { string_value: "4" } }
+parameters { key: "max_length" value { string_value: "8" } }
+parameters { key: "matryoshka" value { string_value: "false" } }
+"""
+
+TOY_MODEL = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        count = len(pb_utils.get_input_tensor_by_name(request, "TEXT").as_numpy())
+        return pb_utils.InferenceResponse([
+            pb_utils.Tensor("FLOAT", np.full((count, 4), 0.5, np.float32)),
+            pb_utils.Tensor("TOKEN_COUNT", np.full(count, 3, np.int32)),
+        ])
+"""
+
+RunTriton = Callable[[Path], TritonProcess]
+
+
+@pytest.fixture(scope="session")
+def run_triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunTriton]:
+    """Starts Triton on a repository, once a session; it ends with the session."""
+    running: dict[Path, TritonProcess] = {}
+    with ExitStack() as stack:
+
+        def run(repository: Path) -> TritonProcess:
+            if repository not in running:
+                log = tmp_path_factory.mktemp("triton") / "triton.log"
+                triton = TritonProcess(repository, log, log.parent.name)
+                running[repository] = stack.enter_context(triton)
+                triton.start()
+            return running[repository]
+
+        yield run
+
+
+@pytest.fixture(scope="session")
+def toy_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One python model with the tensors of an ensemble; every text is [0.5, 0.5, 0.5, 0.5]."""
+    folder = tmp_path_factory.mktemp("repository")
+    (folder / "toy/1").mkdir(parents=True)
+    (folder / "toy/config.pbtxt").write_text(TOY_CONFIG)
+    (folder / "toy/1/model.py").write_text(TOY_MODEL)
+    return folder
