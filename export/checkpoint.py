@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from optimum.utils import NormalizedConfigManager
+from optimum.utils import NormalizedConfig, NormalizedConfigManager, NormalizedTextConfig
 from transformers import AutoConfig, PretrainedConfig
 
 from export.errors import CheckpointNotFound, UnsupportedModel
@@ -108,7 +108,7 @@ def describe(
     config = _read_config(folder)
     _check_weights(folder)
     _check_modules(folder)
-    normalized = NormalizedConfigManager.get_normalized_config_class(config.model_type)(config)
+    normalized = _normalize(config)
     limit = max_length or _max_length(folder, config)
     _check_length(limit, config, normalized.num_attention_heads)
     return ModelSpec(
@@ -125,12 +125,20 @@ def _read_config(folder: Path) -> PretrainedConfig:
     model_type = _read_json(folder / "config.json").get("model_type", "")
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        NormalizedConfigManager.get_normalized_config_class(config.model_type)
     except (ValueError, KeyError) as error:
         raise UnsupportedModel(
-            f"config.json: model_type {model_type!r} is not an architecture that can be served"
+            f"config.json: transformers has no model_type {model_type!r}"
         ) from error
     return config
+
+
+def _normalize(config: PretrainedConfig) -> NormalizedConfig:
+    """The configuration under one set of names; optimum knows which architectures differ."""
+    try:
+        kind = NormalizedConfigManager.get_normalized_config_class(config.model_type)
+    except KeyError:
+        kind = NormalizedTextConfig
+    return kind(config)
 
 
 def _check_weights(folder: Path) -> None:

@@ -93,14 +93,15 @@ def write_encoder(transformer: PreTrainedModel, pooling: Pooling, path: Path) ->
     model = _convert(PackedEncoder(transformer, pooling))
     for node in model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces with paths of this machine
-    weights = sum(value.const_value.nbytes for value in model.graph.initializers.values())
+    tensors = [value.const_value for value in model.graph.initializers.values()]
+    weights = sum(tensor.nbytes for tensor in tensors if tensor is not None)
     external = f"{path.name}.data" if weights > ONE_FILE_BYTES else None
     onnx_ir.save(model, path, external_data=external)
 
 
 def _convert(encoder: PackedEncoder) -> onnx_ir.Model:
     seq_lens = torch.tensor([5, 9, 2], dtype=torch.int32)
-    input_ids = torch.arange(seq_lens.sum())
+    input_ids = torch.arange(int(seq_lens.sum()))
     dynamic = {"input_ids": {0: torch.export.Dim("T")}, "seq_lens": {0: torch.export.Dim("N")}}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's notes to its own developers
@@ -140,7 +141,9 @@ def _check_seam(encoder: PackedEncoder, input_ids: Tensor, seq_lens: Tensor) -> 
 class _AttentionCounter(TorchDispatchMode):
     """Counts `packed::attention` while it is entered."""
 
-    calls = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.calls += func is torch.ops.packed.attention.default

@@ -61,4 +61,6 @@ def _tokens_in_order(seq_lens: Lengths, order: NDArray[np.intp]) -> NDArray[np.i
     lengths = seq_lens[order].astype(np.int64)
     starts = np.cumsum(seq_lens, dtype=np.int64) - seq_lens
     new_starts = np.cumsum(lengths) - lengths
-    return np.repeat(starts[order] - new_starts, lengths) + np.arange(lengths.sum())
+    tokens: NDArray[np.int64] = np.arange(lengths.sum())
+    tokens += np.repeat(starts[order] - new_starts, lengths)
+    return tokens

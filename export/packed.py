@@ -14,12 +14,13 @@ Source: transformers `AttentionInterface`; the gather recipe is Triton issue 777
 from collections.abc import Callable
 from typing import Any
 
+import onnxscript
 import torch
-from onnxscript import opset18 as op
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 NAME = "packed"
+op: Any = onnxscript.opset18  # its annotations forbid what its tracer accepts: plain numbers
 MASKED = -1e30  # exp() of it is 0 in float32, and adding a score to it cannot overflow
 
 

@@ -4,7 +4,7 @@ The exporter copies this file beside the quantize step's `model.py`, byte for by
 Source: docs/contract.md, "Numeric semantics".
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ def quantize(
         raise FloatingPointError("an embedding is not finite")
     unit = normalize(cut)
     given = unit if normalized else cut
-    encoders = {
+    encoders: dict[str, Callable[[], NDArray[Any]]] = {
         "FLOAT": lambda: np.ascontiguousarray(given, dtype=np.float32),
         "FLOAT16": lambda: given.astype(np.float16),
         "INT8": lambda: to_int8(unit),
