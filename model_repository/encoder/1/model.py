@@ -4,6 +4,8 @@ All requests of a dynamic batch are taken together, so that texts of like length
 callers share a micro-batch.
 """
 
+from __future__ import annotations  # Triton's requests have a type only while it serves
+
 import json
 from pathlib import Path
 

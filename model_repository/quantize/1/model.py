@@ -1,5 +1,7 @@
 """Triton's quantize step: EMBEDDING, DIMENSIONS, NORMALIZED → the formats that were asked for."""
 
+from __future__ import annotations  # Triton's requests have a type only while it serves
+
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from quantization import quantize

@@ -1,5 +1,7 @@
 """Triton's tokenizer step: TEXT, TRUNCATION → INPUT_IDS, SEQ_LENS."""
 
+from __future__ import annotations  # Triton's requests have a type only while it serves
+
 import json
 from pathlib import Path
 
