@@ -48,7 +48,7 @@ fmt: .venv/dev ## Format, and fix what ruff can fix
 constraints: ## Rebuild constraints.txt from the newest versions that fit together
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	build/constraints/bin/pip install '.[export,local,dev]' && build/constraints/bin/pip install --no-deps $(CHECKPOINT)
-	{ sed -n '/^#/p' constraints.txt; build/constraints/bin/pip freeze --exclude triton-embeddings | sed -E 's/\+cpu$$//; s/^(numpy==1.*)$$/\1; python_version < "3.13"\nnumpy==2.3.5; python_version >= "3.13"/'; } > build/constraints.txt
+	{ grep '^#' constraints.txt; build/constraints/bin/pip freeze --all --exclude triton-embeddings --exclude pip | sed -E 's/\+cpu$$//; s/^(numpy==1.*)$$/\1; python_version < "3.13"\nnumpy==2.3.5; python_version >= "3.13"/'; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
 help: ## This list
