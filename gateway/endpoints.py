@@ -16,7 +16,7 @@ from gateway.chunking import estimate_tokens
 from gateway.contract import EmbeddingRequest, EmbeddingResponse, parse_request, render_response
 from gateway.embedder import Embedder, EmbeddingCall, Embeddings
 from gateway.encoding import encode, precisions_of
-from gateway.errors import ModelNotFound, TritonUnavailable, UnknownModel
+from gateway.errors import ModelNotFound, TritonUnavailable
 from gateway.keys import check_key
 from gateway.metrics import Metrics
 from gateway.middleware import run_unless_hung_up
@@ -59,7 +59,16 @@ async def create_embeddings(request: Request) -> Response:
         call = _prepare(asked, model, deadline, request.state.request_id)
         with gateway.admission.admit(sum(call.token_estimates)):
             embeddings = await run_unless_hung_up(request, gateway.embedder.embed(call))
-    return JSONResponse(render_response(_respond(request, asked, model, embeddings)))
+    _count(gateway.metrics, model, embeddings)
+    response = EmbeddingResponse(
+        model=model.id,
+        columns=encode(embeddings.arrays, asked.formats, gateway.settings.binary_bit_order),
+        tokens=int(embeddings.token_counts.sum()),
+        normalized=call.normalized,
+        dimensions=call.dimensions,
+        dict_object=_dict_object(request),
+    )
+    return JSONResponse(render_response(response))
 
 
 def _prepare(
@@ -78,21 +87,9 @@ def _prepare(
     )
 
 
-def _respond(
-    request: Request, asked: EmbeddingRequest, model: ServedModel, embeddings: Embeddings
-) -> EmbeddingResponse:
-    gateway = _gateway(request)
-    tokens = int(embeddings.token_counts.sum())
-    gateway.metrics.texts.labels(model.id).inc(len(asked.texts))
-    gateway.metrics.tokens.labels(model.id).inc(tokens)
-    return EmbeddingResponse(
-        model=model.id,
-        columns=encode(embeddings.arrays, asked.formats, gateway.settings.binary_bit_order),
-        tokens=tokens,
-        normalized=asked.normalized,
-        dimensions=model.resolve_dimensions(asked.dimensions),
-        dict_object=_dict_object(request),
-    )
+def _count(metrics: Metrics, model: ServedModel, embeddings: Embeddings) -> None:
+    metrics.texts.labels(model.id).inc(len(embeddings.token_counts))
+    metrics.tokens.labels(model.id).inc(int(embeddings.token_counts.sum()))
 
 
 def _dict_object(request: Request) -> str:
@@ -118,11 +115,9 @@ async def retrieve_model(request: Request) -> Response:
     """GET /v1/models/{id}; the slash of an id may arrive raw or as %2F."""
     _authorize(request)
     name = request.path_params["id"].rstrip("/")
-    catalogue = _gateway(request).catalogue
-    try:
-        model = catalogue.resolve(name)
-    except UnknownModel as error:
-        raise ModelNotFound(error.message) from error
+    model = _gateway(request).catalogue.find(name)
+    if model is None:
+        raise ModelNotFound(f"model {name!r} is not served")
     return JSONResponse(orjson.dumps(_model_object(model)))
 
 

@@ -107,16 +107,25 @@ class Catalogue:
         """Why not everything can be served; empty when ready."""
         return self._trouble
 
-    def resolve(self, name: str) -> ServedModel:
-        """The model a client means: by id, by id without organisation, by alias.
+    def find(self, name: str) -> ServedModel | None:
+        """The model of this id, id without organisation, or alias; None if it is not served.
 
-        Raises: TritonUnavailable while the answer is not known, UnknownModel.
+        Raises: TritonUnavailable while that is not known.
         """
-        if name in self._names:
-            return self._names[name]
-        if not self._names or self._is_pending(name):
+        model = self._names.get(name)
+        if model is None and (not self._names or self._is_pending(name)):
             raise TritonUnavailable("the models are not loaded yet")
-        raise UnknownModel(name, (model.id for model in self._models.values()))
+        return model
+
+    def resolve(self, name: str) -> ServedModel:
+        """The model a client means.
+
+        Raises: TritonUnavailable, UnknownModel.
+        """
+        model = self.find(name)
+        if model is None:
+            raise UnknownModel(name, (model.id for model in self._models.values()))
+        return model
 
     def _is_pending(self, name: str) -> bool:
         ensemble = name.replace("/", "--")

@@ -137,24 +137,25 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     states: list[tuple[str, str, str]] = field(default_factory=list)
     failure: tuple[grpc.StatusCode, str] | None = None
     failing_text: bytes | None = None  # None: every request fails, if any
+    replaced: dict[str, NDArray[Any]] = field(default_factory=dict)  # outputs of another shape
     pause_seconds: float = 0.0
     requests: list[Any] = field(default_factory=list)
     cancelled: int = 0
 
-    async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
+    async def ServerReady(self, request: Any, context: Any) -> Any:
         return service_pb2.ServerReadyResponse(ready=True)
 
-    async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
+    async def RepositoryIndex(self, request: Any, context: Any) -> Any:
         states = self.states or [(name, "READY", "") for name in self.configs]
         entry = service_pb2.RepositoryIndexResponse.ModelIndex
         return service_pb2.RepositoryIndexResponse(
             models=[entry(name=name, state=state, reason=why) for name, state, why in states]
         )
 
-    async def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
+    async def ModelConfig(self, request: Any, context: Any) -> Any:
         return service_pb2.ModelConfigResponse(config=self.configs[request.name])
 
-    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
+    async def ModelInfer(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         texts = unpack_texts(request.raw_input_contents[0])
         if self.failure and (self.failing_text is None or self.failing_text in texts):
@@ -166,7 +167,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             raise
         return await self._infer(request, texts, context)
 
-    async def _infer(self, request: Any, texts: list[bytes], context: Any) -> Any:  # noqa: ANN401
+    async def _infer(self, request: Any, texts: list[bytes], context: Any) -> Any:
         truncation, d = (struct.unpack("<i", raw)[0] for raw in request.raw_input_contents[1:3])
         try:
             counts = count_tokens(texts, ("end", "start", "none")[truncation])
@@ -175,7 +176,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
         arrays = quantize(embed_raw(texts), d, request.raw_input_contents[3] == b"\x01")
         outputs = {tensor.name: arrays[name] for name, tensor in tensors.EMBEDDINGS.items()}
-        return render_outputs(request, outputs | {"TOKEN_COUNT": counts})
+        return render_outputs(request, outputs | {"TOKEN_COUNT": counts} | self.replaced)
 
 
 def unpack_texts(raw: bytes) -> list[bytes]:
@@ -188,7 +189,7 @@ def unpack_texts(raw: bytes) -> list[bytes]:
     return texts
 
 
-def render_outputs(request: Any, arrays: dict[str, NDArray[Any]]) -> Any:  # noqa: ANN401
+def render_outputs(request: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     """The outputs the request names, in its order."""
     wanted = [output.name for output in request.outputs]
     tensor = service_pb2.ModelInferResponse.InferOutputTensor

@@ -1,0 +1,235 @@
+"""Every row of the contract's table of errors, section 3.2, as the caller gets it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway import Settings, create_app
+from gateway.embedder import Ensemble, Repository
+from gateway.errors import (
+    ContractMismatch,
+    Forbidden,
+    GatewayError,
+    InferenceFailed,
+    NotFinite,
+    Overloaded,
+    RateLimited,
+    TritonTimeout,
+    TritonUnavailable,
+    UpstreamError,
+)
+from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder
+from tests.gateway.conftest import KEYS
+
+pytestmark = pytest.mark.anyio
+
+FIXED = "org/fixed"  # not trained for cut dimensions
+FIXED_PARAMETERS = PARAMETERS | {"served_name": FIXED, "matryoshka": "false", "aliases": "[]"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: what is sent, or fails, and what comes back."""
+
+    condition: str
+    status: int
+    type: str
+    code: str
+    param: str | None
+    openai_type: str
+    details: Any = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+    content: bytes | None = None
+    method: str = "POST"
+    path: str = "/v1/embeddings"
+    authorization: str = "Bearer KEY"
+    failure: Exception | None = None
+
+
+INVALID = "invalid_request_error"
+
+ROWS = [
+    Row("no key", 401, "unauthorized_error", "invalid_api_key", None, "authentication_error",
+        headers={"www-authenticate": "Bearer"}, authorization=""),
+    Row("unknown key", 401, "unauthorized_error", "invalid_api_key", None, "authentication_error",
+        headers={"www-authenticate": "Bearer"}, authorization="Bearer wrong"),
+    Row("key not allowed here", 403, "forbidden_error", "forbidden", None, "permission_error",
+        failure=Forbidden("not allowed")),
+    Row("unknown route", 404, "not_found_error", "not_found", None, "not_found_error",
+        path="/v1/reranking"),
+    Row("wrong method", 405, "method_not_allowed_error", "method_not_allowed", None, INVALID,
+        headers={"allow": "POST"}, method="GET"),
+    Row("wrong method on a GET route", 405, "method_not_allowed_error", "method_not_allowed",
+        None, INVALID, headers={"allow": "GET, HEAD"}, method="PUT", path="/v1/models"),
+    Row("body too large", 413, "payload_too_large_error", "payload_too_large", None, INVALID,
+        details={"max_bytes": 100_000}, content=b" " * 100_001),
+    Row("no JSON", 400, "bad_request_error", "invalid_json", None, INVALID, content=b"{"),
+    Row("missing", 422, "validation_error", "missing", "input", INVALID,
+        details=[{"type": "missing", "loc": ["body", "input"], "msg": "input is required"}],
+        fields={"input": None}),
+    Row("out of bounds", 422, "validation_error", "invalid_value", "input", INVALID,
+        details=[{"type": "invalid_value", "loc": ["body", "input"],
+                  "msg": "input holds 257 texts, the limit is 256"}],
+        fields={"input": ["x"] * 257}),
+    Row("model not served", 422, "model_not_found_error", "model_not_found", "model", INVALID,
+        details={"model": "x", "available": [MODEL, FIXED]}, fields={"model": "x"}),
+    Row("dimensions too small", 422, "invalid_matryoshka_dimensions_error", "invalid_dimensions",
+        "dimensions", INVALID, details={"dimensions": 0, "min": 1, "max": 1024},
+        fields={"dimensions": 0}),
+    Row("dimensions too large", 422, "invalid_matryoshka_dimensions_error", "invalid_dimensions",
+        "dimensions", INVALID, details={"dimensions": 1025, "min": 1, "max": 1024},
+        fields={"dimensions": 1025}),
+    Row("dimensions not trained for", 422, "invalid_matryoshka_model_error",
+        "dimensions_not_supported", "dimensions", INVALID,
+        details={"model": FIXED, "dimensions": 1024}, fields={"model": FIXED, "dimensions": 512}),
+    Row("text too long", 422, "truncation_error", "input_too_long", "input", INVALID,
+        details={"max_length": 512, "overflows": [{"index": 1, "length": 602},
+                                                  {"index": 2, "length": 513}]},
+        fields={"input": ["x" , "x " * 600, "x " * 511, "x " * 510],
+                "truncation_strategy": "none"}),
+    Row("rate limit", 429, "too_many_requests_error", "rate_limit_exceeded", None,
+        "rate_limit_error", headers={"retry-after": "7"},
+        details={"retry_after": 7, "limit": "60", "remaining": "0", "reset": "1800000000"},
+        failure=RateLimited(7, 60, 1_800_000_000)),
+    Row("overload", 429, "too_many_requests_error", "overloaded", None, "rate_limit_error",
+        headers={"retry-after": "1"}, details={"retry_after": 1}, failure=Overloaded("full")),
+    Row("Triton away", 503, "service_unavailable_error", "service_unavailable", None,
+        "server_error", headers={"retry-after": "2"}, failure=TritonUnavailable("away")),
+    Row("deadline passed", 504, "timeout_error", "timeout", None, "server_error",
+        failure=TritonTimeout("late")),
+    Row("a step raised", 500, "server_error", "internal_error", None, "server_error",
+        failure=InferenceFailed("failed")),
+    Row("non-finite vector", 500, "server_error", "internal_error", None, "server_error",
+        headers={"x-should-retry": "false"}, failure=NotFinite("NaN")),
+    Row("Triton disagrees", 500, "server_error", "internal_error", None, "server_error",
+        headers={"x-should-retry": "false"}, failure=ContractMismatch("tensor")),
+    Row("crash", 500, "server_error", "internal_error", None, "server_error",
+        failure=KeyError("secret")),
+]  # fmt: skip
+
+
+@pytest.fixture
+def embedder() -> FakeEmbedder:
+    ensembles = [
+        Ensemble(ENSEMBLE, parameters=PARAMETERS),
+        Ensemble("org--fixed", parameters=FIXED_PARAMETERS),
+    ]
+    return FakeEmbedder(Repository(True, ensembles))
+
+
+async def send(client: httpx.AsyncClient, row: Row) -> httpx.Response:
+    headers = {"Authorization": row.authorization}
+    if row.method != "POST":
+        return await client.request(row.method, row.path, headers=headers)
+    if row.content is not None:
+        return await client.post(row.path, content=row.content, headers=headers)
+    body = {"model": MODEL, "input": "x"} | row.fields
+    return await client.post(row.path, json=body, headers=headers)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.condition.replace(" ", "-"))
+async def test_the_row_of_the_table(
+    client: httpx.AsyncClient, embedder: FakeEmbedder, row: Row
+) -> None:
+    embedder.failure = row.failure
+    response = await send(client, row)
+    body = response.json()
+    assert (row.status, row.type) == (response.status_code, body["type"])
+    assert (row.code, row.param, row.openai_type) == (
+        body["error"]["code"],
+        body["error"]["param"],
+        body["error"]["type"],
+    )
+    assert row.details == body["details"]
+    assert row.headers == {
+        name: response.headers[name]
+        for name in ("allow", "retry-after", "www-authenticate", "x-should-retry")
+        if name in response.headers
+    }
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-request-id"].startswith("req_")
+
+
+async def test_nothing_foreign_is_told(client: httpx.AsyncClient, embedder: FakeEmbedder) -> None:
+    embedder.failure = KeyError("secret")
+    response = await client.post("/v1/embeddings", json={"model": MODEL, "input": "x"})
+    assert "secret" not in response.text
+
+
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def test_a_large_body_without_announcement_is_refused(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/embeddings", content=chunks(b" " * 60_000, b" " * 60_000))
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("authorization", "content", "status"),
+    [
+        ("wrong", b" " * 100_001, 401),
+        ("KEY", b" " * 100_001, 413),
+        ("KEY", b"{", 400),
+        ("KEY", b'{"model":"x","input":[],"dimensions":0}', 422),
+    ],
+    ids=["auth-before-size", "size-before-json", "json-before-fields", "fields-before-model"],
+)
+async def test_the_order_of_checks(
+    client: httpx.AsyncClient, authorization: str, content: bytes, status: int
+) -> None:
+    headers = {"Authorization": authorization}
+    response = await client.post("/v1/embeddings", content=content, headers=headers)
+    assert status == response.status_code
+
+
+async def test_the_model_is_checked_before_its_dimensions(client: httpx.AsyncClient) -> None:
+    body = {"model": "x", "input": "x", "dimensions": 0}
+    response = await client.post("/v1/embeddings", json=body)
+    assert response.json()["error"]["code"] == "model_not_found"
+
+
+def every_error(kind: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
+    below = [error for child in kind.__subclasses__() for error in every_error(child)]
+    return [kind, *below]
+
+
+@pytest.mark.parametrize("kind", every_error(UpstreamError), ids=lambda kind: kind.__name__)
+def test_retry_after_is_what_every_client_honours(kind: type[UpstreamError]) -> None:
+    retry_after = kind("…").headers.get("Retry-After")
+    assert retry_after is None or 1 <= int(retry_after) <= 30
+
+
+@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
+def test_no_status_is_one_that_clients_retry_blindly(kind: type[GatewayError]) -> None:
+    assert kind.status not in (408, 409)
+
+
+async def test_more_tokens_than_the_bound_are_turned_away() -> None:
+    embedder = FakeEmbedder(pause_seconds=0.05)
+    app = create_app(Settings(auth="off", max_inflight_tokens=3), embedder)
+    await app.state.gateway.catalogue.refresh()
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        responses = await asyncio.gather(
+            *(client.post("/embeddings", json={"model": MODEL, "input": "x"}) for _ in range(3))
+        )
+    assert sorted(response.status_code for response in responses) == [200, 429, 429]
+
+
+async def test_the_deadline_is_the_gateways_own() -> None:
+    embedder = FakeEmbedder(pause_seconds=60)
+    app = create_app(Settings(api_keys=KEYS, timeout_seconds=0.05), embedder)
+    await app.state.gateway.catalogue.refresh()
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        headers = {"Authorization": "KEY"}
+        body = {"model": MODEL, "input": "x"}
+        response = await client.post("/embeddings", json=body, headers=headers)
+    assert (response.status_code, embedder.cancelled) == (504, 1)
