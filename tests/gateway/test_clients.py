@@ -1,0 +1,158 @@
+"""The two python SDKs against the served app: the acceptance programs of the contract, 8.1, 8.2."""
+
+import base64
+import math
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import mixedbread
+import openai
+import pytest
+from mixedbread import Mixedbread
+from openai import OpenAI
+
+from gateway import Settings, create_app
+from tests.fakes import MODEL, FakeEmbedder
+from tests.gateway.conftest import KEYS
+from tests.gateway.serving import serve_app
+
+ALL_FORMATS = ["float", "float16", "base64", "binary", "ubinary", "int8", "uint8"]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serve_app(create_app(Settings(api_keys=KEYS), FakeEmbedder())) as port:
+        address = f"http://127.0.0.1:{port}"
+        while httpx.get(f"{address}/health/ready").status_code != 200:
+            time.sleep(0.01)
+        yield address
+
+
+@pytest.fixture
+def mxbai(address: str) -> Iterator[Mixedbread]:
+    with Mixedbread(
+        api_key="KEY", base_url=address, max_retries=0, _strict_response_validation=True
+    ) as client:
+        yield client
+
+
+@pytest.fixture(params=["", "/v1"], ids=["bare-host", "v1"])
+def gpt(address: str, request: pytest.FixtureRequest) -> Iterator[OpenAI]:
+    with OpenAI(api_key="KEY", base_url=address + request.param, max_retries=0) as client:
+        yield client
+
+
+def test_mixedbread_reads_the_envelope(mxbai: Mixedbread) -> None:
+    response = mxbai.embeddings.create(model=MODEL, input=["hi", "yo"])
+    assert (response.object, response.normalized, response.encoding_format) == (
+        "list",
+        True,
+        "float",
+    )
+    assert [(item.index, item.object) for item in response.data] == [
+        (0, "embedding"),
+        (1, "embedding"),
+    ]
+    assert response.usage.prompt_tokens == response.usage.total_tokens > 0
+    embedding: Any = response.data[0].embedding
+    assert len(embedding) == response.dimensions
+    assert math.fsum(x * x for x in embedding) == pytest.approx(1, abs=1e-3)
+
+
+def test_mixedbread_reads_every_format(mxbai: Mixedbread) -> None:
+    formats: Any = ALL_FORMATS
+    response = mxbai.embed(model=MODEL, input="hi", encoding_format=formats)
+    embedding: Any = response.data[0].embedding
+    assert response.data[0].object == "embedding_dict"
+    assert [byte - 128 for byte in embedding.ubinary] == embedding.binary
+    decoded = struct.unpack(f"<{response.dimensions}f", base64.b64decode(embedding.base64))
+    assert list(decoded) == pytest.approx(embedding.float, abs=1e-6)
+    signs = [embedding.ubinary[i // 8] >> (7 - i % 8) & 1 for i in range(len(decoded))]
+    assert [int(x > 0) for x in embedding.float] == signs
+
+
+def test_mixedbread_may_send_nulls(mxbai: Mixedbread) -> None:
+    nothing: Any = None
+    response = mxbai.embed(model=MODEL, input="hi", dimensions=nothing, prompt=nothing)
+    assert response.dimensions == 1024
+
+
+def test_mixedbread_reads_the_service_information(mxbai: Mixedbread) -> None:
+    assert mxbai.info().name == "triton-embeddings"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"input": []},
+        {"input": ["x"] * 257},
+        {"input": "x", "dimensions": 0},
+        {"input": "x", "prompt": "p" * 257},
+    ],
+    ids=["no-text", "257-texts", "dimensions", "prompt"],
+)
+def test_mixedbread_raises_for_a_bad_field(mxbai: Mixedbread, fields: dict[str, Any]) -> None:
+    with pytest.raises(mixedbread.UnprocessableEntityError) as caught:
+        mxbai.embed(model=MODEL, **fields)
+    body: Any = caught.value.body
+    assert body["message"] == body["error"]["message"]
+
+
+def test_mixedbread_raises_for_a_wrong_key(address: str) -> None:
+    with (
+        Mixedbread(api_key="wrong", base_url=address, max_retries=0) as client,
+        pytest.raises(mixedbread.AuthenticationError),
+    ):
+        client.embed(model=MODEL, input="x")
+
+
+def test_openai_decodes_base64_to_the_same_numbers(gpt: OpenAI) -> None:
+    packed = gpt.embeddings.create(model=MODEL, input=["hi"])  # sends encoding_format base64
+    plain = gpt.embeddings.create(model=MODEL, input=["hi"], encoding_format="float", user="u1")
+    assert packed.data[0].embedding == pytest.approx(plain.data[0].embedding, abs=1e-6)
+    assert packed.usage == plain.usage
+    assert packed._request_id
+
+
+def test_openai_lists_and_retrieves_models(gpt: OpenAI) -> None:
+    assert [model.id for model in gpt.models.list()] == [MODEL]
+    assert gpt.models.retrieve(MODEL).object == "model"
+
+
+def test_openai_passes_our_fields_as_extra_body(gpt: OpenAI) -> None:
+    extra = {"prompt": "q: ", "normalized": False, "truncation_strategy": "start"}
+    changed = gpt.embeddings.create(model=MODEL, input="hi", extra_body=extra)
+    plain = gpt.embeddings.create(model=MODEL, input="hi")
+    assert changed.data[0].embedding != plain.data[0].embedding
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"model": "wrong-id"}, "model_not_found", "model"),
+        ({"input": [[1, 2]]}, "invalid_value", "input"),
+        ({"encoding_format": "bad"}, "invalid_value", "encoding_format"),
+    ],
+    ids=["model", "token-ids", "format"],
+)
+def test_openai_raises_with_code_and_param(
+    gpt: OpenAI, fields: dict[str, Any], code: str, param: str
+) -> None:
+    call: dict[str, Any] = {"model": MODEL, "input": "x"} | fields
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        gpt.embeddings.create(**call)
+    assert (code, param) == (caught.value.code, caught.value.param)
+    assert caught.value.type
+    assert caught.value.request_id
+
+
+def test_openai_raises_for_a_wrong_key(address: str) -> None:
+    with (
+        OpenAI(api_key="wrong", base_url=address, max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError) as caught,
+    ):
+        client.embeddings.create(model=MODEL, input="x")
+    assert caught.value.code == "invalid_api_key"
