@@ -270,9 +270,10 @@ async def test_a_model_counts_as_ready_if_one_version_is(
         ("org--gone", "UNAVAILABLE", "unloaded"),
     ]
     ensembles = (await embedder.repository()).ensembles
-    assert {
-        ensemble.name: ensemble.is_ready for ensemble in ensembles
-    } == {ENSEMBLE: True, "org--loading": False}
+    assert {ensemble.name: ensemble.is_ready for ensemble in ensembles} == {
+        ENSEMBLE: True,
+        "org--loading": False,
+    }
 
 
 async def test_an_ensemble_with_other_tensors_is_told_apart(
