@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -53,11 +54,21 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
+def share_memory(free_bytes: int, steps: int) -> int:
+    """Bytes of shared memory that each step takes at start, in whole MiB.
+
+    A container often has 64 MiB for all: a quarter is shared out, the rest is for further
+    instances and for growth. Below 1 MiB Triton refuses.
+    """
+    share = free_bytes // 4 // max(steps, 1) // 2**20 * 2**20
+    return max(2**20, min(SHARED_MEMORY_BYTES, share))
+
+
 class TritonProcess:
     """One `tritonserver` on loopback ports of its own, which it keeps over restarts.
 
     repository  model repository to serve, all of it
-    log_file    what Triton writes, restarts appended
+    log_file    what Triton writes: emptied here, restarts appended
     name        of this instance: shared memory left by a killed one of the same name is removed
 
     A context manager: leaving it ends the server and removes what it left.
@@ -71,6 +82,8 @@ class TritonProcess:
         self._repository = repository
         self._shared_memory_prefix = f"triton-embeddings-{name}-"
         self._triton = find_triton()
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        log_file.write_bytes(b"")
         self._backends = tempfile.TemporaryDirectory(prefix="triton-embeddings-")
         link_backends(self._triton, Path(self._backends.name))
         self._process: subprocess.Popen[bytes] | None = None
@@ -145,7 +158,6 @@ class TritonProcess:
         self._backends.cleanup()
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
             # A session of its own: Ctrl-C in the terminal reaches the gateway alone, which ends
@@ -160,6 +172,8 @@ class TritonProcess:
             )
 
     def _command(self) -> list[str]:
+        steps = len(list(self._repository.glob("*/*/model.py")))
+        memory_bytes = share_memory(shutil.disk_usage(_SHARED_MEMORY).free, steps)
         return [
             str(self._triton / "bin/tritonserver"),
             f"--model-repository={self._repository}",
@@ -174,7 +188,7 @@ class TritonProcess:
             "--pinned-memory-pool-byte-size=0",
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
-            f"--backend-config=python,shm-default-byte-size={SHARED_MEMORY_BYTES}",
+            f"--backend-config=python,shm-default-byte-size={memory_bytes}",
             f"--backend-config=python,shm-region-prefix-name={self._shared_memory_prefix}",
             f"--backend-config=python,stub-timeout-seconds={STUB_TIMEOUT_SECONDS}",
         ]

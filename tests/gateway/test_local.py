@@ -14,7 +14,7 @@ import pytest
 from gateway import local
 from gateway.front_door import ApiKey, FrontDoor, find_api_key
 from gateway.local import check_repository, in_background, keep_running, listen
-from gateway.triton_process import free_ports
+from gateway.triton_process import free_ports, share_memory
 from gateway.triton_wheel import CannotServe, environment, find_triton
 
 
@@ -102,6 +102,15 @@ def test_triton_finds_this_interpreter_and_learns_no_secret(
 
 def test_free_ports_differ() -> None:
     assert len(set(free_ports(20))) == 20
+
+
+@pytest.mark.parametrize(
+    ("free_mib", "steps", "share_mib"),
+    [(64, 3, 5), (16_000, 3, 32), (16, 30, 1), (16_000, 0, 32)],
+    ids=["a container", "a laptop", "too little", "no step"],
+)
+def test_the_steps_share_what_memory_there_is(free_mib: int, steps: int, share_mib: int) -> None:
+    assert share_memory(free_mib * 2**20, steps) == share_mib * 2**20
 
 
 class DyingTriton:
