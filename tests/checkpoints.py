@@ -8,7 +8,15 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import AutoModel, PretrainedConfig, PreTrainedTokenizerFast
 
 CORPUS = [
@@ -132,8 +140,8 @@ def make_checkpoint(folder: Path, architecture: str, **options: Any) -> Path:
 def _config(kind: Architecture, vocab_size: int, options: dict[str, Any]) -> PretrainedConfig:
     tokens = {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2}
     tokens |= {"eos_token_id": 3, "sep_token_id": 3}
-    make = getattr(transformers, kind.config)
-    config: PretrainedConfig = make(**{**kind.options, "vocab_size": vocab_size, **tokens, **options})
+    given = kind.options | tokens | {"vocab_size": vocab_size} | options
+    config: PretrainedConfig = getattr(transformers, kind.config)(**given)
     return config
 
 
@@ -158,9 +166,10 @@ def _save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None
 
 
 def _write_modules(folder: Path, kind: Architecture) -> None:
+    prefix = "sentence_transformers.models"
     modules = [
-        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        {"idx": 0, "name": "0", "path": "", "type": f"{prefix}.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{prefix}.Pooling"},
     ]
     (folder / "modules.json").write_text(json.dumps(modules))
     limits = {"max_seq_length": kind.max_length, "do_lower_case": False}

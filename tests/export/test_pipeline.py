@@ -1,0 +1,235 @@
+"""Whole exports of tiny random checkpoints: right vectors, or nothing."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export import ExportOptions, ExportResult, Serving, export_model
+from export.__main__ import main
+from export.errors import ExportError, RepositoryConflict, UnsupportedModel, VerificationFailed
+from export.manifest import hash_files
+from export.verification import MIN_COSINE
+from tests.checkpoints import ARCHITECTURES, make_checkpoint
+
+pytestmark = pytest.mark.slow
+
+SERVED = sorted(set(ARCHITECTURES) - {"mpnet"})
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("bert"), "bert")
+
+
+@pytest.fixture(scope="session")
+def bert_cls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("bert-cls"), "bert-cls")
+
+
+def run(checkpoint: Path, output: Path, name: str = "tiny/bert", **changes: object) -> ExportResult:
+    serving = Serving(served_name=name, aliases=(f"alias-of-{Path(name).name}",))
+    options = ExportOptions(output=output, checkpoint=str(checkpoint), serving=serving)
+    for field, value in changes.items():
+        object.__setattr__(options, field, value)
+    return export_model(options, report=lambda line: None)
+
+
+def snapshot(repository: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(repository).as_posix(): path.read_bytes()
+        for path in repository.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("architecture", SERVED)
+def test_the_served_files_reproduce_transformers(architecture: str, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", architecture)
+
+    verification = run(checkpoint, tmp_path / "models").manifest.verification
+
+    assert verification["min_cosine"] >= MIN_COSINE
+    assert verification["max_composition_difference"] <= 1e-6
+    assert verification["longest_text_tokens"] == ARCHITECTURES[architecture].max_length
+
+
+def test_an_architecture_past_the_attention_interface_is_refused(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", "mpnet")
+
+    with pytest.raises(UnsupportedModel, match="mpnet calls transformers' attention interface 0"):
+        run(checkpoint, tmp_path / "models")
+
+    assert not (tmp_path / "models").exists()
+
+
+def test_the_same_inputs_give_the_same_bytes(bert: Path, tmp_path: Path) -> None:
+    run(bert, tmp_path / "models")
+    first = snapshot(tmp_path / "models")
+
+    run(bert, tmp_path / "models", force=True)
+
+    assert first == snapshot(tmp_path / "models")
+
+
+def test_artifacts_hold_no_path_of_this_machine(bert: Path, tmp_path: Path) -> None:
+    run(bert, tmp_path / "models")
+
+    held = snapshot(tmp_path / "models")
+    del held["tiny--bert/manifest.json"]  # says which folder was asked for
+
+    places = (sys.prefix, str(Path(__file__).parents[2]), str(tmp_path))
+    assert [] == [
+        name for name, content in held.items() for place in places if place.encode() in content
+    ]
+
+
+def test_a_second_export_changes_nothing(bert: Path, tmp_path: Path) -> None:
+    run(bert, tmp_path / "models")
+    before = (tmp_path / "models" / "tiny--bert").stat()
+
+    again = run(bert, tmp_path / "models")
+
+    assert not again.fresh
+    assert before == (tmp_path / "models" / "tiny--bert").stat()
+
+
+def test_a_changed_option_exports_again(bert: Path, tmp_path: Path) -> None:
+    run(bert, tmp_path / "models")
+
+    assert run(bert, tmp_path / "models", max_length=32).fresh
+    config = (tmp_path / "models/tiny--bert/config.pbtxt").read_text()
+    assert '"32"' in config
+
+
+def test_a_corrupted_file_is_noticed_and_exported_again(bert: Path, tmp_path: Path) -> None:
+    whole = run(bert, tmp_path / "models").manifest.files
+    model = tmp_path / "models/tiny--bert-encoder/1/model.onnx"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+
+    assert run(bert, tmp_path / "models").fresh
+    assert whole == hash_files(tmp_path / "models", "tiny--bert")
+
+
+def test_two_checkpoints_share_a_repository(bert: Path, bert_cls: Path, tmp_path: Path) -> None:
+    run(bert, tmp_path / "models")
+    first = snapshot(tmp_path / "models")
+
+    run(bert_cls, tmp_path / "models", name="tiny/other")
+
+    both = snapshot(tmp_path / "models")
+    assert first.items() <= both.items()
+    assert "tiny--other-encoder/1/model.onnx" in both
+
+
+@pytest.mark.parametrize("name", ["other/alias-of-bert", "tiny--bert"])
+def test_a_name_that_is_taken_is_a_conflict(
+    bert: Path, bert_cls: Path, tmp_path: Path, name: str
+) -> None:
+    run(bert, tmp_path / "models")
+    before = snapshot(tmp_path / "models")
+
+    with pytest.raises(RepositoryConflict):
+        run(bert_cls, tmp_path / "models", name="tiny--bert" if name == "tiny--bert" else "x/bert")
+
+    assert before == snapshot(tmp_path / "models")
+
+
+class Interrupted(BaseException):
+    """As Ctrl-C, without pytest taking it for one."""
+
+
+@pytest.mark.parametrize("step", ["Reading", "Converting", "Verifying"])
+def test_an_interrupted_export_leaves_the_old_repository_whole(
+    bert: Path, bert_cls: Path, tmp_path: Path, step: str
+) -> None:
+    run(bert, tmp_path / "models")
+    before = snapshot(tmp_path / "models")
+
+    def interrupt(line: str) -> None:
+        if line.startswith(step):
+            raise Interrupted
+
+    serving = Serving(served_name="tiny/bert")
+    options = ExportOptions(
+        output=tmp_path / "models", checkpoint=str(bert_cls), serving=serving, force=True
+    )
+    with pytest.raises(Interrupted):
+        export_model(options, report=interrupt)
+
+    assert before == snapshot(tmp_path / "models")
+    assert ["models"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_killed_export_leaves_the_old_repository_whole(
+    bert: Path, bert_cls: Path, tmp_path: Path
+) -> None:
+    run(bert, tmp_path / "models")
+    before = snapshot(tmp_path / "models")
+    command = [sys.executable, "-m", "export", str(bert_cls), "--served-name", "tiny/bert"]
+    with subprocess.Popen(
+        [*command, "--output", str(tmp_path / "models")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("Verifying"))
+        process.send_signal(signal.SIGKILL)
+
+    assert before == snapshot(tmp_path / "models")
+    assert run(bert_cls, tmp_path / "models").fresh
+    assert ["models"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_wrong_graph_is_not_published(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Patched because a graph that is wrong on purpose cannot be made from outside.
+    monkeypatch.setattr("export.packed.TRANSLATIONS", dict(_shifted_positions()))
+
+    with pytest.raises(VerificationFailed, match="cosine"):
+        run(bert, tmp_path / "models")
+
+    assert not (tmp_path / "models").exists()
+
+
+def _shifted_positions() -> dict[object, object]:
+    from export import packed
+
+    def render(input_ids: object, seq_lens: object) -> object:
+        return packed.op.Add(packed.render_positions(input_ids, seq_lens), 1)
+
+    return {**packed.TRANSLATIONS, packed.torch.ops.packed.positions.default: render}
+
+
+def test_the_command_reports_what_was_measured(
+    bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main([str(bert), "--output", str(tmp_path / "m"), "--alias", "a,b", "--matryoshka"])
+
+    manifest = json.loads((tmp_path / "m" / bert.name / "manifest.json").read_text())
+    assert 0 == code
+    assert f"min_cosine = {manifest['verification']['min_cosine']!r}" in capsys.readouterr().out
+    assert ["a", "b"] == manifest["request"]["serving"]["aliases"]
+
+
+def test_a_refusal_is_one_sentence_and_an_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main([str(tmp_path), "--output", str(tmp_path / "models")])
+
+    assert 3 == code
+    assert f"export: {tmp_path} holds no config.json\n" == capsys.readouterr().err
+
+
+def test_every_error_has_its_own_exit_code() -> None:
+    codes = [error.exit_code for error in ExportError.__subclasses__()]
+
+    assert sorted(set(codes)) == sorted(codes)
+    assert not {0, 1, 2} & set(codes)
