@@ -28,7 +28,7 @@ def find_triton() -> Path:
     spec = importlib.util.find_spec("pytriton")
     if spec is None or spec.origin is None:
         raise CannotServe(
-            "Triton is not installed here: `pip install 'triton-embeddings[local]'` brings it on"
+            "Triton is not installed here: `pip install '.[local]'` in the repository brings it on"
             " Linux x86-64 with glibc 2.35 or later and Python 3.11 or 3.12"
             f" (this is Python {_PYTHON} on {platform.system()} {platform.machine()});"
             " elsewhere run Triton in its container and start `python -m gateway`."
