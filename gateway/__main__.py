@@ -40,6 +40,8 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(settings, embedder),
         log_config=None,
+        lifespan="on",
+        ws="none",
         access_log=False,  # gateway.access has the request id and no path
         server_header=False,
         timeout_graceful_shutdown=int(settings.timeout_seconds) + 1,

@@ -18,6 +18,7 @@ from gateway.contract import render_error
 from gateway.embedder import Embedder
 from gateway.endpoints import Gateway, JSONResponse
 from gateway.errors import (
+    ClientError,
     GatewayError,
     HungUp,
     MethodNotAllowed,
@@ -100,7 +101,7 @@ def _answer(request: Request, exception: Exception) -> Response:
     error = _translate(exception)
     if isinstance(error, UpstreamError):
         request.app.state.gateway.metrics.upstream_errors.labels(error.code).inc()
-    if error.status >= 500:
+    if not isinstance(error, ClientError):
         _log(error, exception, request.state.request_id)
     return JSONResponse(render_error(error), error.status, error.headers)
 
@@ -122,13 +123,12 @@ def _translate(exception: Exception) -> GatewayError:
 
 
 def _log(error: GatewayError, exception: Exception, request_id: str) -> None:
-    """One line for what callers may retry, the whole trace for what is our bug."""
-    trace = exception if error.status == 500 else None
-    logger.error(
-        "%s %s: %s; cause: %s",
-        request_id,
-        error.code,
-        error.message,
-        repr(exception.__cause__)[:500],
-        exc_info=trace,
-    )
+    """The whole trace for what is our bug, one line for what another side caused.
+
+    What has no cause is in the access log already.
+    """
+    cause = " ".join(str(exception.__cause__).split())[:300]
+    if error.status == 500:
+        logger.error("%s %s: %s", request_id, error.message, cause, exc_info=exception)
+    elif exception.__cause__ is not None:
+        logger.warning("%s %s: %s", request_id, error.message, cause)

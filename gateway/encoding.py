@@ -20,6 +20,8 @@ _REVERSED = np.packbits(
     np.unpackbits(np.arange(256, dtype=np.uint8)).reshape(256, 8), axis=1, bitorder="little"
 ).reshape(256)
 
+_SIGN_BIT = np.uint8(0x80)
+
 
 def precision_of(encoding_format: Format) -> Precision:
     """The array a format is written from: `base64` holds the same floats as `float`."""
@@ -48,10 +50,8 @@ def _encode_column(array: NDArray[Any], encoding_format: Format, bit_order: BitO
     if bit_order == "lsb" and encoding_format == "ubinary":
         return reverse_bits(array)
     if bit_order == "lsb" and encoding_format == "binary":
-        # `binary` is the ubinary byte minus 128: an offset, so it must come off first.
-        return (reverse_bits((array.astype(np.int16) + 128).astype(np.uint8)) - 128.0).astype(
-            np.int8
-        )
+        # The ubinary byte minus 128, as int8, is that byte with its highest bit flipped.
+        return (reverse_bits(array.view(np.uint8) ^ _SIGN_BIT) ^ _SIGN_BIT).view(np.int8)
     return array
 
 

@@ -66,13 +66,13 @@ class ServedModel:
 def describe(ensemble: Ensemble, created: int) -> ServedModel:
     """The model of a ready ensemble.
 
-    Raises: ValueError, KeyError if a parameter is missing or malformed.
+    Raises: KeyError, TypeError, ValueError if a parameter is missing or malformed.
     """
     parameters = ensemble.parameters
     return ServedModel(
         id=parameters["served_name"],
         ensemble=ensemble.name,
-        aliases=tuple(json.loads(parameters.get("aliases", "[]"))),
+        aliases=tuple(str(alias) for alias in json.loads(parameters.get("aliases", "[]"))),
         dimensions=int(parameters["dimensions"]),
         max_length=int(parameters["max_length"]),
         matryoshka=parameters["matryoshka"] == "true",
@@ -171,7 +171,7 @@ class Catalogue:
             return None
         try:
             return describe(ensemble, known.created if known else int(time.time()))
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             self._pending[ensemble.name] = f"has unreadable parameters: {error!r}"
             return None
 

@@ -178,7 +178,8 @@ class TritonEmbedder:
                     for chunk in chunks
                 ]
         except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+            first = failures.exceptions[0]
+            raise first from first.__cause__
         return [task.result() for task in tasks]
 
     async def _embed_chunk(
@@ -305,9 +306,10 @@ def _write_rows(
     raws = dict(zip((out.name for out in answer.outputs), answer.raw_output_contents, strict=False))
     targets = {tensors.EMBEDDINGS[name]: array for name, array in embeddings.arrays.items()}
     for tensor, target in (*targets.items(), (tensors.TOKEN_COUNT, embeddings.token_counts)):
-        rows = tensors.unpack(tensor, raws.get(tensor.name, b""))
-        if rows.size != len(chunk) * target[0].size:
+        raw = raws.get(tensor.name, b"")
+        if len(raw) != len(chunk) * target[0].nbytes:
             raise ContractMismatch(f"the inference server's {tensor.name} has an unexpected size")
+        rows = tensors.unpack(tensor, raw)
         if rows.dtype.kind == "f" and not np.isfinite(rows).all():
             raise NotFinite(MESSAGES[NotFinite])
         target[chunk] = rows.reshape(len(chunk), *target.shape[1:])

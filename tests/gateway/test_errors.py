@@ -223,6 +223,20 @@ async def test_more_tokens_than_the_bound_are_turned_away() -> None:
     assert sorted(response.status_code for response in responses) == [200, 429, 429]
 
 
+async def slowly(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+        await asyncio.sleep(60)
+
+
+async def test_a_slow_upload_ends_at_the_deadline() -> None:
+    app = create_app(Settings(auth="off", timeout_seconds=0.05), FakeEmbedder())
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.post("/embeddings", content=slowly(b"{", b"}"))
+    assert response.status_code == 504
+
+
 async def test_the_deadline_is_the_gateways_own() -> None:
     embedder = FakeEmbedder(pause_seconds=60)
     app = create_app(Settings(api_keys=KEYS, timeout_seconds=0.05), embedder)

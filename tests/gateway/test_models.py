@@ -101,10 +101,11 @@ async def test_an_unloaded_model_is_forgotten() -> None:
         (Ensemble("m", parameters=PARAMETERS, mismatch="output FLOAT is missing"), "FLOAT"),
         (ensemble("m", dimensions="many"), "unreadable"),
         (ensemble("m", aliases="["), "unreadable"),
+        (ensemble("m", aliases="1"), "unreadable"),
         (Ensemble("m", parameters={"served_name": "m"}), "unreadable"),
         (Ensemble("m", is_ready=False), "not ready"),
     ],
-    ids=["tensors", "dimensions", "aliases", "missing", "loading"],
+    ids=["tensors", "dimensions", "aliases", "alias-list", "missing", "loading"],
 )
 async def test_what_cannot_be_served_keeps_the_gateway_from_being_ready(
     broken: Ensemble, why: str, caplog: pytest.LogCaptureFixture

@@ -135,8 +135,9 @@ async def test_the_first_failing_chunk_cancels_the_others(
     triton.failure = (grpc.StatusCode.INTERNAL, "it broke")
     triton.failing_text = MANY[-1]
     triton.pause_seconds = 30
-    with pytest.raises(InferenceFailed):
+    with pytest.raises(InferenceFailed) as caught:
         await embedder.embed(call_for(*MANY, timeout_seconds=60))
+    assert isinstance(caught.value.__cause__, grpc.RpcError)
     await wait_until(lambda: triton.cancelled == len(triton.requests) - 1 > 1)
 
 
@@ -240,9 +241,10 @@ async def is_served(embedder: TritonEmbedder) -> bool:
         ("FLOAT", np.full((1, 1024), np.nan, dtype=np.float32), NotFinite),
         ("FLOAT", np.ones((1, 1023), dtype=np.float32), ContractMismatch),
         ("FLOAT", np.ones((1, 1024), dtype=np.float64), ContractMismatch),
+        ("FLOAT", np.ones(7, dtype=np.int8), ContractMismatch),
         ("TOKEN_COUNT", np.ones(2, dtype=np.int32), ContractMismatch),
     ],
-    ids=["nan", "too-small", "too-large", "count"],
+    ids=["nan", "too-small", "too-large", "odd", "count"],
 )
 async def test_an_answer_of_another_shape_is_refused(
     embedder: TritonEmbedder, triton: FakeTriton, name: str, array: Any, kind: type[UpstreamError]
