@@ -120,10 +120,13 @@ ARCHITECTURES = {
 }
 
 
-def make_checkpoint(folder: Path, architecture: str, **options: Any) -> Path:
+def make_checkpoint(
+    folder: Path, architecture: str, *, max_length: int | None = None, **options: Any
+) -> Path:
     """Write a checkpoint with random weights; the same call gives the same files.
 
-    options  of the transformers configuration, beside those of the architecture
+    max_length  tokens, if not the architecture's own
+    options     of the transformers configuration, beside those of the architecture
     """
     kind = ARCHITECTURES[architecture]
     tokenizer = kind.tokenizer()
@@ -132,8 +135,9 @@ def make_checkpoint(folder: Path, architecture: str, **options: Any) -> Path:
     model = AutoModel.from_config(config)
     _spread(model)
     model.save_pretrained(folder)
-    _save_tokenizer(tokenizer, folder, kind.max_length)
-    _write_modules(folder, kind)
+    limit = max_length or kind.max_length
+    _save_tokenizer(tokenizer, folder, limit)
+    _write_modules(folder, kind.pooling, limit)
     return folder
 
 
@@ -165,15 +169,15 @@ def _save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None
     ).save_pretrained(folder)
 
 
-def _write_modules(folder: Path, kind: Architecture) -> None:
+def _write_modules(folder: Path, pooling_mode: str, max_length: int) -> None:
     prefix = "sentence_transformers.models"
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": f"{prefix}.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{prefix}.Pooling"},
     ]
     (folder / "modules.json").write_text(json.dumps(modules))
-    limits = {"max_seq_length": kind.max_length, "do_lower_case": False}
+    limits = {"max_seq_length": max_length, "do_lower_case": False}
     (folder / "sentence_bert_config.json").write_text(json.dumps(limits))
     (folder / "1_Pooling").mkdir()
-    pooling = {"embedding_dimension": 32, "pooling_mode": kind.pooling}
+    pooling = {"pooling_mode": pooling_mode}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from export import ExportOptions, ExportResult, Serving, export_model
+from export import ExportOptions, ExportResult, Serving, export_model, packed
 from export.__main__ import main
 from export.errors import ExportError, RepositoryConflict, UnsupportedModel, VerificationFailed
 from export.manifest import hash_files
@@ -191,7 +193,9 @@ def test_a_wrong_graph_is_not_published(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Patched because a graph that is wrong on purpose cannot be made from outside.
-    monkeypatch.setattr("export.packed.TRANSLATIONS", dict(_shifted_positions()))
+    operator: Any = torch.ops.packed.positions.default
+    wrong = {**packed.TRANSLATIONS, operator: render_shifted_positions}
+    monkeypatch.setattr(packed, "TRANSLATIONS", wrong)
 
     with pytest.raises(VerificationFailed, match="cosine"):
         run(bert, tmp_path / "models")
@@ -199,13 +203,8 @@ def test_a_wrong_graph_is_not_published(
     assert not (tmp_path / "models").exists()
 
 
-def _shifted_positions() -> dict[object, object]:
-    from export import packed
-
-    def render(input_ids: object, seq_lens: object) -> object:
-        return packed.op.Add(packed.render_positions(input_ids, seq_lens), 1)
-
-    return {**packed.TRANSLATIONS, packed.torch.ops.packed.positions.default: render}
+def render_shifted_positions(input_ids: Any, seq_lens: Any) -> Any:
+    return packed.op.Add(packed.render_positions(input_ids, seq_lens), 1)
 
 
 def test_the_command_reports_what_was_measured(

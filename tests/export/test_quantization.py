@@ -1,7 +1,10 @@
 """The six formats: worked examples, rules for every number of dimensions, edge cases."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from export.quantization import (
     Floats,
@@ -33,7 +36,7 @@ def some_embeddings(rows: int, dimensions: int) -> Floats:
     ],
     ids=["ubinary", "binary", "int8", "uint8"],
 )
-def test_the_worked_example_of_eight_dimensions(encoded: np.ndarray, expected: list[int]) -> None:
+def test_the_worked_example_of_eight_dimensions(encoded: NDArray[Any], expected: list[int]) -> None:
     assert expected == encoded[0].tolist()
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
@@ -30,7 +29,7 @@ def test_all_texts_come_one_after_the_other_without_padding(path: Path) -> None:
     expected = [Tokenizer.from_file(str(path)).encode(text).ids for text in texts]
     assert [id for row in expected for id in row] == input_ids.tolist()
     assert [5, 2, 3] == seq_lens.tolist()
-    assert (np.int64, np.int32) == (input_ids.dtype, seq_lens.dtype)
+    assert ["int64", "int32"] == [input_ids.dtype.name, seq_lens.dtype.name]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from export import ExportOptions, Serving, export_model
+from export.checkpoint import DEFAULT_CHECKPOINT
 from gateway.triton_process import TritonProcess
+from tests.checkpoints import make_checkpoint
+from tests.serving import Service, serve
 
 TOY_CONFIG = """
 backend: "python"
@@ -78,3 +82,33 @@ def toy_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "toy/config.pbtxt").write_text(TOY_CONFIG)
     (folder / "toy/1/model.py").write_text(TOY_MODEL)
     return folder
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """all-MiniLM-L6-v2, and random weights of native size 1024 and limit 512 under a known name."""
+    folder = tmp_path_factory.mktemp("exported")
+    output = folder / "models"
+    large = make_checkpoint(
+        folder / "large",
+        "bert-cls",
+        hidden_size=1024,
+        num_attention_heads=16,
+        max_position_embeddings=512,
+        max_length=512,
+    )
+    servings = {
+        DEFAULT_CHECKPOINT: Serving(served_name=DEFAULT_CHECKPOINT),
+        str(large): Serving(served_name="mixedbread-ai/mxbai-embed-large-v1", matryoshka=True),
+    }
+    for checkpoint, serving in servings.items():
+        options = ExportOptions(output=output, checkpoint=checkpoint, serving=serving)
+        export_model(options, report=lambda line: None)
+    return output
+
+
+@pytest.fixture(scope="session")
+def service(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The whole service on both models, once a session."""
+    with serve(repository, tmp_path_factory.mktemp("service")) as service:
+        yield service

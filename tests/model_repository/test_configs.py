@@ -1,0 +1,85 @@
+"""config.pbtxt as committed, as rendered, and as both sides of Triton name the tensors."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as triton
+
+from export.checkpoint import ModelSpec
+from export.repository import (
+    Serving,
+    encoder_config,
+    ensemble_config,
+    quantize_config,
+    render,
+    tokenizer_config,
+)
+from gateway import tensors
+
+ROOT = Path(__file__).parents[2] / "model_repository"
+REFERENCE = ROOT / "reference" / "cpu"
+SPEC = ModelSpec(architecture="bert", dimensions=384, max_length=256, pooling="mean")
+SERVING = Serving(served_name="sentence-transformers/all-MiniLM-L6-v2")
+DIGEST = "0" * 64
+CONFIGS = {
+    "ensemble": ensemble_config(SPEC, SERVING, revision=DIGEST),
+    "tokenizer": tokenizer_config(SERVING.name, SPEC, {"tokenizer.json": DIGEST}),
+    "encoder": encoder_config(SERVING.name, SPEC, SERVING, {"model.onnx": DIGEST}),
+    "quantize": quantize_config(SERVING.name, SPEC),
+}
+
+
+@pytest.mark.parametrize("step", CONFIGS)
+def test_the_committed_reference_is_what_the_exporter_renders(step: str) -> None:
+    """To renew it: python -m tests.model_repository.test_configs."""
+    committed = (REFERENCE / step / "config.pbtxt").read_text(encoding="utf-8")
+
+    assert CONFIGS[step] == text_format.Parse(committed, triton.ModelConfig())
+    assert render(CONFIGS[step]) == committed
+
+
+@pytest.mark.parametrize("step", ["tokenizer", "encoder", "quantize"])
+def test_a_step_reads_and_answers_the_tensors_of_its_configuration(step: str) -> None:
+    source = (ROOT / step / "1" / "model.py").read_text(encoding="utf-8")
+    config = CONFIGS[step]
+    inputs = {tensor.name for tensor in config.input}
+    outputs = {tensor.name for tensor in config.output}
+
+    named = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source))
+
+    assert inputs <= named
+    assert named <= inputs | outputs
+    assert step == "quantize" or outputs <= named  # that one answers what it is asked
+
+
+def test_the_gateway_expects_the_ensemble_that_is_exported() -> None:
+    ensemble = CONFIGS["ensemble"]
+
+    assert set(tensors.INPUTS) == {declared(tensor) for tensor in ensemble.input}
+    assert set(tensors.OUTPUTS) == {declared(tensor) for tensor in ensemble.output}
+
+
+def declared(tensor: Any) -> tensors.Tensor:
+    datatype = triton.DataType.Name(tensor.data_type).removeprefix("TYPE_")
+    return tensors.Tensor(tensor.name, datatype.replace("STRING", "BYTES"), tuple(tensor.dims))
+
+
+def test_nothing_on_the_encoder_stops_triton_from_prefetching() -> None:
+    """Priorities or a queue policy let the batcher sleep with idle cores, without a log line."""
+    batching = CONFIGS["encoder"].dynamic_batching
+
+    assert triton.ModelDynamicBatching(max_queue_delay_microseconds=0) == batching
+
+
+def write_reference() -> None:
+    for step, config in CONFIGS.items():
+        (REFERENCE / step).mkdir(parents=True, exist_ok=True)
+        (REFERENCE / step / "config.pbtxt").write_text(render(config), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(write_reference())
