@@ -10,6 +10,7 @@ from contextlib import suppress
 import uvicorn
 
 from gateway import Settings, create_app
+from gateway.http_protocol import HttpProtocol
 from gateway.settings import VARIABLES, SettingsError, Variable
 from gateway.triton import TritonEmbedder
 
@@ -39,6 +40,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     )
     config = uvicorn.Config(
         create_app(settings, embedder),
+        http=HttpProtocol,
         log_config=None,
         lifespan="on",
         ws="none",

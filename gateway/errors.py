@@ -3,6 +3,7 @@
 GatewayError
 ├─ ClientError                the caller can fix it
 │  ├─ MalformedBody        400  not UTF-8 JSON, not an object
+│  ├─ MalformedRequest     400  not HTTP
 │  ├─ Unauthorized         401  no key or an unknown one; Forbidden 403
 │  ├─ NotFound             404  ModelNotFound 404 (GET only), MethodNotAllowed 405
 │  ├─ BodyTooLarge         413
@@ -57,6 +58,12 @@ class MalformedBody(ClientError):
     """The body is not one JSON object in UTF-8."""
 
     status, type, code = 400, "bad_request_error", "invalid_json"
+
+
+class MalformedRequest(ClientError):
+    """The bytes are no HTTP request, or one with too much before its body."""
+
+    status, type, code = 400, "bad_request_error", "invalid_http"
 
 
 class Unauthorized(ClientError):

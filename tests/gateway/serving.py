@@ -9,11 +9,15 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.http_protocol import HttpProtocol
+
 
 @contextmanager
 def serve_app(app: ASGIApp) -> Iterator[int]:
     """Serves until the block ends; gives the port."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=HttpProtocol, log_config=None, access_log=False)
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
