@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel, PreTrainedModel
 
-from export import packed
+from export import fusion, packed
 from export.checkpoint import Pooling
 from export.errors import ConversionFailed, UnsupportedModel
 
-OPSET = 18
+OPSET = 20
 ONE_FILE_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB; larger weights lie beside it
 UNUSED_WEIGHTS = "pooler."  # BERT's dense + tanh, which no embedding model here goes through
 
@@ -91,6 +91,7 @@ def write_encoder(transformer: PreTrainedModel, pooling: Pooling, path: Path) ->
     Raises: ConversionFailed; UnsupportedModel if the architecture goes past the attention seam.
     """
     model = _convert(PackedEncoder(transformer, pooling))
+    fusion.fuse(model)
     for node in model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces with paths of this machine
     tensors = [value.const_value for value in model.graph.initializers.values()]

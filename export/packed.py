@@ -14,13 +14,15 @@ Source: transformers `AttentionInterface`; the gather recipe is Triton issue 777
 from collections.abc import Callable
 from typing import Any
 
+import onnx
 import onnxscript
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 NAME = "packed"
-op: Any = onnxscript.opset18  # its annotations forbid what its tracer accepts: plain numbers
+FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+op: Any = onnxscript.opset20  # its annotations forbid what its tracer accepts: plain numbers
 MASKED = -1e30  # exp() of it is 0 in float32, and adding a score to it cannot overflow
 
 
@@ -39,20 +41,22 @@ def attend_packed(
 ) -> tuple[Tensor, None]:
     """Attention of packed texts, in the form transformers calls.
 
-    query       (1, heads, T, head size)
-    key, value  (1, key/value heads, T, head size), fewer heads than the query's allowed
+    query       (1, heads, T, size)
+    key, value  (1, key/value heads, T, size), fewer heads than the query's allowed
     seq_lens    (N,) int32
-    returns     (1, T, heads, head size), and no attention weights
+    returns     (1, T, heads, size), and no attention weights
     """
+    size = query.shape[-1]
     causal = getattr(module, "is_causal", False) if is_causal is None else is_causal
-    packed = torch.ops.packed.attention(
-        *(states[0].transpose(0, 1) for states in (query, key, value)),
+    attended = torch.ops.packed.attention(
+        *(states.transpose(1, 2).flatten(2) for states in (query, key, value)),
         seq_lens,
-        query.shape[-1] ** -0.5 if scaling is None else scaling,
+        size,
+        size**-0.5 if scaling is None else scaling,
         causal,
         sliding_window or 0,
     )
-    return packed.unsqueeze(0), None
+    return attended.unflatten(2, (-1, size)), None
 
 
 def register() -> None:
@@ -67,26 +71,28 @@ def attention(
     key: Tensor,
     value: Tensor,
     seq_lens: Tensor,
+    size: int,
     scaling: float,
     causal: bool,
     window: int,
 ) -> Tensor:
     """Attention of each text to itself.
 
-    query       (T, heads, head size)
-    key, value  (T, key/value heads, head size)
+    query       (1, T, heads * size)
+    key, value  (1, T, key/value heads * size)
     seq_lens    (N,) int32
+    size        of one head
     window      tokens at distance |i - j| < window are seen; 0 for all
-    returns     (T, heads, head size)
+    returns     (1, T, heads * size)
     """
-    groups = query.shape[1] // key.shape[1]
+    texts = (x[0].unflatten(1, (-1, size)).split(seq_lens.tolist()) for x in (query, key, value))
     outputs = []
-    for q, k, v in zip(*(x.split(seq_lens.tolist()) for x in (query, key, value)), strict=True):
-        k, v = (x.repeat_interleave(groups, dim=1) for x in (k, v))
+    for q, k, v in zip(*texts, strict=True):  # (S, heads, size)
+        k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
         scores = torch.einsum("ihd,jhd->hij", q, k) * scaling
         scores = scores.masked_fill(~_visible(len(q), causal, window), -torch.inf)
-        outputs.append(torch.einsum("hij,jhd->ihd", scores.softmax(-1), v))
-    return torch.cat(outputs)
+        outputs.append(torch.einsum("hij,jhd->ihd", scores.softmax(-1), v).flatten(1))
+    return torch.cat(outputs).unsqueeze(0)
 
 
 def _visible(length: int, causal: bool, window: int) -> Tensor:
@@ -139,42 +145,65 @@ class _Grid:
     """
 
     def __init__(self, seq_lens: Any) -> None:
-        self.lengths = op.Cast(seq_lens, to=7)  # (N,) int64
-        column = op.Unsqueeze(self.lengths, [1])  # (N, 1)
-        self.steps = op.Range(0, op.ReduceMax(self.lengths, keepdims=0), 1)  # (S,)
-        self.real = op.Less(self.steps, column)  # (N, S) bool: token or padding
+        self.lengths = op.Cast(seq_lens, to=INT64)  # (N,)
+        self.width = op.ReduceMax(self.lengths, keepdims=0)  # S
+        self.steps = op.Range(0, self.width, 1)  # (S,)
+        self.real = op.Less(self.steps, op.Unsqueeze(self.lengths, [1]))  # (N, S), else padding
         self.starts = op.CumSum(self.lengths, 0, exclusive=1)  # (N,)
         cells = op.Add(op.Unsqueeze(self.starts, [1]), self.steps)
         self.token_of_cell = op.Where(self.real, cells, 0)  # (N, S), padding reads token 0
         flat = op.NonZero(op.Reshape(self.real, [-1]))
         self.cell_of_token = op.Squeeze(flat, [0])  # (T,)
+        self.position_of_token = op.Mod(self.cell_of_token, self.width)  # (T,)
 
 
 def render_attention(
-    query: Any, key: Any, value: Any, seq_lens: Any, scaling: float, causal: bool, window: int
+    query: Any,
+    key: Any,
+    value: Any,
+    seq_lens: Any,
+    size: int,
+    scaling: float,
+    causal: bool,
+    window: int,
 ) -> Any:
-    """`packed::attention` in plain ONNX operators, on the gathered grid."""
-    heads, size = query.shape[1], query.shape[2]
-    groups = heads // key.shape[1]
+    """`packed::attention` in plain ONNX operators, on the gathered grid.
+
+    One row holds one head of one token, so that a single gather each both pads and brings the
+    heads to the front, and one gather undoes both: nothing is transposed.
+    """
+    heads, shared = query.shape[2] // size, key.shape[2] // size
     grid = _Grid(seq_lens)
-    q = op.Gather(query, grid.token_of_cell)  # (N, S, heads, size)
-    k = op.Gather(key, grid.token_of_cell)
-    v = op.Gather(value, grid.token_of_cell)
-    if groups > 1:
-        k, v = (_repeat_heads(x, groups, heads, size) for x in (k, v))
-    q = op.Transpose(q, perm=[0, 2, 1, 3])  # (N, heads, S, size)
-    k = op.Transpose(k, perm=[0, 2, 3, 1])  # (N, heads, size, S)
-    v = op.Transpose(v, perm=[0, 2, 1, 3])
-    scores = op.Mul(op.MatMul(q, k), scaling)  # (N, heads, S, S)
-    weights = op.Softmax(op.Add(scores, _bias(grid, causal, window)), axis=-1)
-    mixed = op.Transpose(op.MatMul(weights, v), perm=[0, 2, 1, 3])  # (N, S, heads, size)
-    return op.Gather(op.Reshape(mixed, [-1, heads, size]), grid.cell_of_token)
+    rows = op.Reshape(op.Concat(query, key, value, axis=2), [-1, size])
+    first_rows = op.Unsqueeze(op.Mul(grid.token_of_cell, heads + 2 * shared), [1])  # (N, 1, S)
+    q, k, v = (
+        op.Gather(rows, op.Add(first_rows, _head_column(numbers)))  # (N, heads, S, size)
+        for numbers in _head_numbers(heads, shared)
+    )
+    scores = op.MatMul(q, op.Transpose(k, perm=[0, 1, 3, 2]))  # (N, heads, S, S)
+    biased = op.Add(op.Mul(scores, scaling), _bias(grid, causal, window))
+    mixed = op.MatMul(op.Softmax(biased, axis=-1), v)  # (N, heads, S, size)
+    attended = op.Gather(op.Reshape(mixed, [-1, size]), _rows_of_tokens(grid, heads))
+    return op.Reshape(attended, [1, -1, heads * size])  # from (T, heads, size)
 
 
-def _repeat_heads(states: Any, groups: int, heads: int, size: int) -> Any:
-    """(N, S, key/value heads, size) → (N, S, heads, size), each head `groups` times in a row."""
-    repeated = op.Expand(op.Unsqueeze(states, [3]), [1, 1, 1, groups, 1])
-    return op.Reshape(repeated, [0, 0, heads, size])
+def _head_numbers(heads: int, shared: int) -> tuple[list[int], ...]:
+    """Of each of the query's heads: the number of its query, key and value among a token's rows."""
+    groups = heads // shared  # query heads that share one key and value
+    keys = [heads + head // groups for head in range(heads)]
+    return list(range(heads)), keys, [key + shared for key in keys]
+
+
+def _head_column(numbers: list[int]) -> Any:
+    return op.Constant(value=onnx.helper.make_tensor("", INT64, [1, len(numbers), 1], numbers))
+
+
+def _rows_of_tokens(grid: _Grid, heads: int) -> Any:
+    """Where each head of each token lies in (N, heads, S) rows: (T, heads)."""
+    # Row of text n, head h, position s: (n * heads + h) * S + s, and n * S + s is the cell.
+    texts = op.Sub(grid.cell_of_token, grid.position_of_token)  # (T,), n * S
+    first = op.Add(op.Mul(texts, heads), grid.position_of_token)
+    return op.Add(op.Unsqueeze(first, [1]), op.Mul(op.Range(0, heads, 1), grid.width))
 
 
 def _bias(grid: _Grid, causal: bool, window: int) -> Any:
@@ -191,8 +220,7 @@ def _bias(grid: _Grid, causal: bool, window: int) -> Any:
 
 def render_positions(input_ids: Any, seq_lens: Any) -> Any:
     """`packed::positions` in plain ONNX operators."""
-    grid = _Grid(seq_lens)
-    return op.Mod(grid.cell_of_token, op.Size(grid.steps))
+    return _Grid(seq_lens).position_of_token
 
 
 def render_pool(token_embeddings: Any, seq_lens: Any, mode: str) -> Any:
@@ -205,7 +233,7 @@ def render_pool(token_embeddings: Any, seq_lens: Any, mode: str) -> Any:
     cells = op.Gather(token_embeddings, grid.token_of_cell)  # (N, S, H)
     real = op.Where(op.Unsqueeze(grid.real, [2]), cells, 0.0)
     sums = op.ReduceSum(real, [1], keepdims=0)  # (N, H)
-    return op.Div(sums, op.Cast(op.Unsqueeze(grid.lengths, [1]), to=1))
+    return op.Div(sums, op.Cast(op.Unsqueeze(grid.lengths, [1]), to=FLOAT))
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {

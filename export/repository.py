@@ -40,7 +40,7 @@ ENSEMBLE_NAMES = {"SEQ_LENS": "TOKEN_COUNT"}  # the lengths are also an answer
 # Step → modules of export/ that its model.py imports from beside itself.
 STEPS = {
     "tokenizer": ("integrity", "tokenization"),
-    "encoder": ("integrity", "microbatching"),
+    "encoder": ("inference", "integrity", "microbatching"),
     "quantize": ("quantization",),
 }
 

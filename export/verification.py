@@ -4,12 +4,11 @@ The reference runs one text at a time, unpadded, with transformers' own attentio
 tokenizer.json and model.onnx run as the steps run them, in every composition of a batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -17,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from export.checkpoint import ModelSpec, Pooling
 from export.errors import VerificationFailed
+from export.inference import Encode, open_encoder
 from export.microbatching import encode_in_micro_batches
 from export.quantization import normalize
 from export.tokenization import KEEP_END, KEEP_START, PackedTokenizer
@@ -75,7 +75,7 @@ def verify(
     Raises: VerificationFailed with the measurement that is out of bounds.
     """
     packed = PackedTokenizer(tokenizer_json, spec.max_length)
-    encode = session_encoder(model_onnx)
+    encode = open_encoder(model_onnx)
     texts = hurting_texts(packed, spec.max_length)
     rows = check_tokens(packed, tokenizer, texts, spec.max_length)
     expected = np.stack(list(_reference(transformer, rows, spec.pooling)))
@@ -83,18 +83,6 @@ def verify(
     measured = measure(texts, rows, expected, alone, others)
     _check_bounds(measured)
     return measured
-
-
-def session_encoder(path: Path) -> Callable[[NDArray[np.int64], NDArray[np.int32]], Floats]:
-    """Packed token ids → embeddings, by onnxruntime on the CPU."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-
-    def encode(input_ids: NDArray[np.int64], seq_lens: NDArray[np.int32]) -> Floats:
-        feeds = {"INPUT_IDS": input_ids, "SEQ_LENS": seq_lens}
-        embeddings: Floats = session.run(["EMBEDDING"], feeds)[0]
-        return embeddings
-
-    return encode
 
 
 def hurting_texts(tokenizer: PackedTokenizer, max_length: int) -> list[str]:
@@ -146,7 +134,7 @@ def pool(token_embeddings: Floats, pooling: Pooling) -> Floats:
 
 
 def _compositions(
-    encode: Callable[[NDArray[np.int64], NDArray[np.int32]], Floats],
+    encode: Encode,
     rows: list[NDArray[np.int64]],
     micro_batch_tokens: int,
 ) -> Iterator[Floats]:

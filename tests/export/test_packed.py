@@ -57,11 +57,12 @@ def run_as_onnx(
 
 
 def attend(causal: bool, window: int, groups: int) -> Callable[..., Tensor]:
+    """Attention of values (T, 4, 8) to themselves, twice themselves and themselves plus 1."""
+
     def function(values: Tensor, seq_lens: Tensor) -> Tensor:
-        query, key, value = values, values[:, ::groups] * 2, values[:, ::groups] + 1
-        result: Tensor = torch.ops.packed.attention(
-            query, key, value, seq_lens, 0.5, causal, window
-        )
+        shared = values[:, ::groups]
+        states = (x.flatten(1)[None] for x in (values, shared * 2, shared + 1))
+        result: Tensor = torch.ops.packed.attention(*states, seq_lens, 8, 0.5, causal, window)
         return result
 
     return function
@@ -73,17 +74,16 @@ def dense_attention(
     """The same by torch's own attention, text by text."""
     outputs = []
     for text in values.split(lengths):
-        query, kept = text, text[:, ::groups].repeat_interleave(groups, dim=1)
+        kept = text[:, ::groups].repeat_interleave(groups, dim=1)
         distance = torch.arange(len(text))[:, None] - torch.arange(len(text))
         seen = (distance.abs() < window) if window else torch.ones_like(distance, dtype=torch.bool)
         seen &= (distance >= 0) if causal else True
-        query, key, value = (x.transpose(0, 1) for x in (query, kept * 2, kept + 1))
-        outputs.append(
-            nn.functional.scaled_dot_product_attention(
-                query, key, value, attn_mask=seen, scale=0.5
-            ).transpose(0, 1)
+        query, key, value = (x.transpose(0, 1) for x in (text, kept * 2, kept + 1))
+        attended = nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=seen, scale=0.5
         )
-    return torch.cat(outputs)
+        outputs.append(attended.transpose(0, 1).flatten(1))
+    return torch.cat(outputs)[None]
 
 
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)

@@ -8,12 +8,14 @@ from __future__ import annotations  # Triton's requests have a type only while i
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime
 import triton_python_backend_utils as pb_utils
+from inference import open_encoder
 from integrity import check_files
 from microbatching import encode_in_micro_batches
+from numpy.typing import NDArray
 
 
 class TritonPythonModel:
@@ -23,7 +25,11 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         check_files(folder, json.loads(settings["sha256"]))
         self.max_tokens = int(settings["micro_batch_tokens"])
-        self.session = _session(folder / "model.onnx", settings)
+        self.encode = open_encoder(
+            folder / "model.onnx",
+            threads=int(settings["intra_op_threads"]),
+            spinning=settings["spinning"] == "1",
+        )
 
     def execute(
         self, requests: list[pb_utils.InferenceRequest]
@@ -41,26 +47,15 @@ class TritonPythonModel:
         ends = np.cumsum([len(seq_lens) for _, seq_lens in batch])
         return [_response(rows) for rows in np.split(embeddings, ends[:-1])]
 
-    def encode(self, input_ids: np.ndarray, seq_lens: np.ndarray) -> np.ndarray:
-        feeds = {"INPUT_IDS": input_ids, "SEQ_LENS": seq_lens}
-        return self.session.run(["EMBEDDING"], feeds)[0]
 
-
-def _session(path: Path, settings: dict[str, str]) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(settings["intra_op_threads"])
-    options.add_session_config_entry("session.intra_op.allow_spinning", settings["spinning"])
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def _read(request: pb_utils.InferenceRequest) -> tuple[np.ndarray, np.ndarray]:
+def _read(request: pb_utils.InferenceRequest) -> tuple[NDArray[Any], NDArray[Any]]:
     """(T,) token ids and (N,) lengths of one request, without their batch dimension."""
     tensors = (pb_utils.get_input_tensor_by_name(request, x) for x in ("INPUT_IDS", "SEQ_LENS"))
     input_ids, seq_lens = (tensor.as_numpy()[0] for tensor in tensors)
     return input_ids, seq_lens
 
 
-def _response(embeddings: np.ndarray) -> pb_utils.InferenceResponse:
+def _response(embeddings: NDArray[Any]) -> pb_utils.InferenceResponse:
     return pb_utils.InferenceResponse([pb_utils.Tensor("EMBEDDING", embeddings[np.newaxis])])
 
 

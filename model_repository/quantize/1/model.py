@@ -2,8 +2,10 @@
 
 from __future__ import annotations  # Triton's requests have a type only while it serves
 
-import numpy as np
+from typing import Any
+
 import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
 from quantization import quantize
 
 
@@ -29,7 +31,7 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse(tensors)
 
 
-def _read(request: pb_utils.InferenceRequest, name: str) -> np.ndarray:
+def _read(request: pb_utils.InferenceRequest, name: str) -> NDArray[Any]:
     return pb_utils.get_input_tensor_by_name(request, name).as_numpy()
 
 

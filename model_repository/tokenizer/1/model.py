@@ -4,10 +4,11 @@ from __future__ import annotations  # Triton's requests have a type only while i
 
 import json
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
 from integrity import check_files
+from numpy.typing import NDArray
 from tokenization import InputTooLong, PackedTokenizer
 
 
@@ -36,7 +37,7 @@ class TritonPythonModel:
             [pb_utils.Tensor("INPUT_IDS", input_ids), pb_utils.Tensor("SEQ_LENS", seq_lens)]
         )
 
-    def tokenize(self, request: pb_utils.InferenceRequest) -> tuple[np.ndarray, np.ndarray]:
+    def tokenize(self, request: pb_utils.InferenceRequest) -> tuple[NDArray[Any], NDArray[Any]]:
         texts = pb_utils.get_input_tensor_by_name(request, "TEXT").as_numpy()
         truncation = pb_utils.get_input_tensor_by_name(request, "TRUNCATION").as_numpy()
         return self.tokenizer.tokenize([text.decode() for text in texts], int(truncation[0]))

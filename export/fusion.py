@@ -1,0 +1,85 @@
+"""What onnxruntime's own optimizer leaves undone in the packed graph.
+
+Query, key and value of a layer are one matrix product, and the arithmetic of the packed grid is
+done once and not in every layer.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.passes import Sequential, common
+
+
+@dataclass(frozen=True, slots=True)
+class _Linear:
+    """One linear layer: `states` times weights (H, K), plus bias (K,)."""
+
+    states: ir.Value
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+def fuse(model: ir.Model) -> None:
+    """Rewrite the graph in place; its results stay what they were."""
+    for node in list(model.graph):
+        if node.op_type == "Concat":
+            _merge_linears(model.graph, node)
+    Sequential(
+        common.RemoveUnusedNodesPass(),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+    )(model)
+
+
+def _merge_linears(graph: ir.Graph, concat: ir.Node) -> None:
+    """Put one product in the place of concatenated linear layers of the same states."""
+    linears = [_read_linear(value) for value in concat.inputs]
+    first = linears[0]
+    if first is None or any(other is None or other.states is not first.states for other in linears):
+        return
+    found = [linear for linear in linears if linear is not None]
+    name = concat.outputs[0].name
+    weights = _initializer(graph, f"{name}.weights", [linear.weights for linear in found])
+    bias = _initializer(graph, f"{name}.bias", [linear.bias for linear in found])
+    product = ir.node("MatMul", [first.states, weights])
+    total = ir.node("Add", [product.outputs[0], bias])
+    graph.insert_before(concat, [product, total])
+    ir.convenience.replace_all_uses_with(concat.outputs[0], total.outputs[0])
+
+
+def _read_linear(value: ir.Value | None) -> _Linear | None:
+    """The linear layer that a value comes from, if nothing but its shape changed in between."""
+    node = _producer(value)
+    while node is not None and node.op_type == "Reshape":
+        node = _producer(node.inputs[0])
+    bias = None
+    if node is not None and node.op_type == "Add":
+        bias = _constant(node.inputs[1])
+        node = _producer(node.inputs[0])
+    if node is None or node.op_type != "MatMul" or node.inputs[0] is None:
+        return None
+    weights = _constant(node.inputs[1])
+    if weights is None:
+        return None
+    zeros = np.zeros(weights.shape[1], dtype=weights.dtype)
+    return _Linear(node.inputs[0], weights, zeros if bias is None else bias)
+
+
+def _producer(value: ir.Value | None) -> ir.Node | None:
+    return None if value is None else value.producer()
+
+
+def _constant(value: ir.Value | None) -> NDArray[np.float32] | None:
+    return None if value is None or value.const_value is None else value.const_value.numpy()
+
+
+def _initializer(graph: ir.Graph, name: str, parts: list[NDArray[np.float32]]) -> ir.Value:
+    """A new initializer of the graph: the parts side by side along their last axis."""
+    array = np.concatenate(parts, axis=-1)
+    tensor = ir.tensor(array, name=name)
+    value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
+    value.const_value = tensor
+    graph.register_initializer(value)
+    return value
