@@ -20,7 +20,6 @@ from export.checkpoint import Pooling
 from export.errors import ConversionFailed, UnsupportedModel
 
 OPSET = 20
-ONE_FILE_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB; larger weights lie beside it
 UNUSED_WEIGHTS = "pooler."  # BERT's dense + tanh, which no embedding model here goes through
 
 
@@ -86,7 +85,10 @@ def load_transformer(folder: Path) -> PreTrainedModel:
 
 
 def write_encoder(transformer: PreTrainedModel, pooling: Pooling, path: Path) -> None:
-    """Convert to ONNX and write path, with a file `<path>.data` beside it above 2 GiB.
+    """Convert to ONNX: the graph into path, its weights into `<path>.data` beside it.
+
+    Apart, because weights inside of a protobuf message end at 2 GiB and are held in memory
+    six times over on their way: 8.9 GB at the peak for 1.3 GB of BERT-large, against 2.1 GB.
 
     Raises: ConversionFailed; UnsupportedModel if the architecture goes past the attention seam.
     """
@@ -94,10 +96,7 @@ def write_encoder(transformer: PreTrainedModel, pooling: Pooling, path: Path) ->
     fusion.fuse(model)
     for node in model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces with paths of this machine
-    tensors = [value.const_value for value in model.graph.initializers.values()]
-    weights = sum(tensor.nbytes for tensor in tensors if tensor is not None)
-    external = f"{path.name}.data" if weights > ONE_FILE_BYTES else None
-    onnx_ir.save(model, path, external_data=external)
+    onnx_ir.save(model, path, external_data=f"{path.name}.data")
 
 
 def _convert(encoder: PackedEncoder) -> onnx_ir.Model:

@@ -107,9 +107,12 @@ def test_a_changed_option_exports_again(bert: Path, tmp_path: Path) -> None:
     assert '"32"' in config
 
 
-def test_a_corrupted_file_is_noticed_and_exported_again(bert: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["model.onnx", "model.onnx.data"])
+def test_a_corrupted_file_is_noticed_and_exported_again(
+    bert: Path, tmp_path: Path, file: str
+) -> None:
     whole = run(bert, tmp_path / "models").manifest.files
-    model = tmp_path / "models/tiny--bert-encoder/1/model.onnx"
+    model = tmp_path / "models/tiny--bert-encoder/1" / file
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.write_bytes(content)
