@@ -206,6 +206,22 @@ def test_fifty_callers_hang_up(service: Service, share: float, reset: bool) -> N
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
+@pytest.mark.parametrize("seconds", [0.05, 1.0])
+def test_what_hung_up_callers_asked_for_does_not_occupy_triton(
+    service: Service, client: httpx.Client, seconds: float
+) -> None:
+    """Half a million tokens, in Triton's queue or on their way, then nobody to read the answers."""
+    texts = ["the oven is warm " * 40] * 64
+    content = json.dumps({"model": DEFAULT_CHECKPOINT, "input": texts}).encode()
+    with ExitStack() as stack:
+        for _ in range(50):
+            stack.enter_context(connect(service)).sendall(post(content))
+        time.sleep(seconds)
+    started = time.monotonic()
+    assert client.post("/v1/embeddings", content=CALL).status_code == 200
+    assert time.monotonic() - started < PATIENCE_SECONDS / 4
+
+
 def test_200_open_connections_leave_room_for_others(service: Service, client: httpx.Client) -> None:
     with ExitStack() as stack:
         for number in range(200):
