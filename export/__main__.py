@@ -42,7 +42,7 @@ def parse(arguments: Sequence[str] | None) -> ExportOptions:
             aliases=tuple(aliases),
             matryoshka=given.matryoshka,
             micro_batch_tokens=given.micro_batch_tokens,
-            intra_op_threads=given.threads,
+            threads=given.threads,
         ),
         checkpoint=checkpoint,
         revision=given.revision,
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--precision", choices=["fp32"], default="fp32", help="weights of the encoder")
     add("--target", choices=["cpu"], default="cpu", help="what the encoder runs on")
     add("--threads", type=int, default=0, help="encoder threads (default: 0, all cores)")
-    add("--micro-batch-tokens", type=_positive, default=512, help="tokens (default: %(default)s)")
+    add("--micro-batch-tokens", type=_positive, default=256, help="tokens (default: %(default)s)")
     add("--force", action="store_true", help="export again even if nothing changed")
     return parser
 

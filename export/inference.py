@@ -1,41 +1,63 @@
-"""model.onnx → a function from packed token ids to embeddings, by onnxruntime on the CPU.
+"""model.onnx → embeddings of packed micro-batches, by onnxruntime on the CPU.
 
 The exporter copies this file beside the encoder step's `model.py`, byte for byte.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-Encode = Callable[[NDArray[np.int64], NDArray[np.int32]], NDArray[np.float32]]
+Ids = NDArray[np.int64]
+Lengths = NDArray[np.int32]
+Embeddings = NDArray[np.float32]
 
 # onnxruntime's fused kernels loop over rows: for 512 tokens of 384 on one thread, 0.93 ms where
 # Add and LayerNormalization take 0.16, and 0.73 ms where Add and Gelu take 0.63.
 SLOWER_WHEN_FUSED = ["SkipLayerNormFusion", "BiasGeluFusion"]
 
 
-def open_encoder(path: Path, threads: int = 0, spinning: bool = False) -> Encode:
-    """(T,) int64 token ids and (N,) int32 lengths → (N, D) float32.
+class CpuEncoder:
+    """Encodes many micro-batches side by side on one thread each, a lone one on all threads.
 
-    threads   of one call; 0 for all cores
-    spinning  whether idle threads burn their core waiting for the next operator
+    Side by side there is no barrier after every operator: 18 % more tokens/s on two cores. Alone
+    it would leave the other cores idle: a text of 64 tokens takes 9.5 ms instead of 5.7.
     """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        """Load model.onnx for a number of threads; 0 for every core this process may use."""
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self._alone = _session(path, self.threads)
+        self._beside = _session(path, 1) if self.threads > 1 else self._alone
+        self._pool = ThreadPoolExecutor(self.threads)
+
+    def encode(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
+        """(T,) int64 token ids and (N,) int32 lengths → (N, D) float32, on all threads."""
+        return _run(self._alone, input_ids, seq_lens)
+
+    def encode_all(self, micro_batches: Sequence[tuple[Ids, Lengths]]) -> list[Embeddings]:
+        """The embeddings (N', D) of each micro-batch."""
+        if len(micro_batches) == 1:
+            return [self.encode(*micro_batches[0])]
+        return list(self._pool.map(lambda batch: _run(self._beside, *batch), micro_batches))
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-    session = onnxruntime.InferenceSession(
+    return onnxruntime.InferenceSession(
         path,
         options,
         providers=["CPUExecutionProvider"],
         disabled_optimizers=SLOWER_WHEN_FUSED,
     )
 
-    def encode(input_ids: NDArray[np.int64], seq_lens: NDArray[np.int32]) -> NDArray[np.float32]:
-        feeds = {"INPUT_IDS": input_ids, "SEQ_LENS": seq_lens}
-        embeddings: NDArray[np.float32] = session.run(["EMBEDDING"], feeds)[0]
-        return embeddings
 
-    return encode
+def _run(session: onnxruntime.InferenceSession, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
+    feeds = {"INPUT_IDS": input_ids, "SEQ_LENS": seq_lens}
+    embeddings: Embeddings = session.run(["EMBEDDING"], feeds)[0]
+    return embeddings

@@ -52,9 +52,8 @@ class Serving:
     served_name: str
     aliases: tuple[str, ...] = ()
     matryoshka: bool = False
-    micro_batch_tokens: int = 512  # fastest of 256..2048 on a CPU, docs/decisions/0003
-    intra_op_threads: int = 0  # 0: all cores
-    spinning: bool = False
+    micro_batch_tokens: int = 256  # fastest of 256, 512, 1024: docs/decisions/0006
+    threads: int = 0  # 0: every core the encoder's process may use
 
     @property
     def name(self) -> str:
@@ -179,8 +178,7 @@ def encoder_config(
     _set_parameters(
         config,
         micro_batch_tokens=str(serving.micro_batch_tokens),
-        intra_op_threads=str(serving.intra_op_threads),
-        spinning=str(int(serving.spinning)),
+        threads=str(serving.threads),
         sha256=json.dumps(digests),
     )
     return config

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from export.checkpoint import ModelSpec, Pooling
 from export.errors import VerificationFailed
-from export.inference import Encode, open_encoder
+from export.inference import CpuEncoder
 from export.microbatching import encode_in_micro_batches
 from export.quantization import normalize
 from export.tokenization import KEEP_END, KEEP_START, PackedTokenizer
@@ -75,11 +75,11 @@ def verify(
     Raises: VerificationFailed with the measurement that is out of bounds.
     """
     packed = PackedTokenizer(tokenizer_json, spec.max_length)
-    encode = open_encoder(model_onnx)
+    encoder = CpuEncoder(model_onnx)
     texts = hurting_texts(packed, spec.max_length)
     rows = check_tokens(packed, tokenizer, texts, spec.max_length)
     expected = np.stack(list(_reference(transformer, rows, spec.pooling)))
-    alone, *others = _compositions(encode, rows, micro_batch_tokens)
+    alone, *others = _compositions(encoder, rows, micro_batch_tokens)
     measured = measure(texts, rows, expected, alone, others)
     _check_bounds(measured)
     return measured
@@ -134,7 +134,7 @@ def pool(token_embeddings: Floats, pooling: Pooling) -> Floats:
 
 
 def _compositions(
-    encode: Encode,
+    encoder: CpuEncoder,
     rows: list[NDArray[np.int64]],
     micro_batch_tokens: int,
 ) -> Iterator[Floats]:
@@ -142,10 +142,12 @@ def _compositions(
     lengths = np.array([len(row) for row in rows], dtype=np.int32)
     order = np.arange(len(rows))
     shuffled = np.random.default_rng(seed=0).permutation(order)
-    yield np.concatenate([encode(row, lengths[i : i + 1]) for i, row in enumerate(rows)])
+    yield np.concatenate([encoder.encode(row, lengths[i : i + 1]) for i, row in enumerate(rows)])
     for budget, arranged in ((10**9, order), (micro_batch_tokens, order[::-1]), (64, shuffled)):
         input_ids = np.concatenate([rows[i] for i in arranged])
-        found = encode_in_micro_batches(encode, input_ids, lengths[arranged], budget)
+        found = encode_in_micro_batches(
+            encoder.encode_all, input_ids, lengths[arranged], budget, encoder.threads
+        )
         yield found[np.argsort(arranged)]
 
 

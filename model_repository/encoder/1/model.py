@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from inference import open_encoder
+from inference import CpuEncoder
 from integrity import check_files
 from microbatching import encode_in_micro_batches
 from numpy.typing import NDArray
@@ -25,11 +25,7 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         check_files(folder, json.loads(settings["sha256"]))
         self.max_tokens = int(settings["micro_batch_tokens"])
-        self.encode = open_encoder(
-            folder / "model.onnx",
-            threads=int(settings["intra_op_threads"]),
-            spinning=settings["spinning"] == "1",
-        )
+        self.encoder = CpuEncoder(folder / "model.onnx", threads=int(settings["threads"]))
 
     def execute(
         self, requests: list[pb_utils.InferenceRequest]
@@ -37,10 +33,11 @@ class TritonPythonModel:
         batch = [_read(request) for request in requests]
         try:
             embeddings = encode_in_micro_batches(
-                self.encode,
+                self.encoder.encode_all,
                 np.concatenate([input_ids for input_ids, _ in batch]),
                 np.concatenate([seq_lens for _, seq_lens in batch]),
                 self.max_tokens,
+                self.encoder.threads,
             )
         except Exception as error:  # the requests of a batch fail together, the server lives
             return [_failure(error) for _ in requests]
