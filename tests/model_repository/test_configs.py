@@ -27,7 +27,9 @@ DIGEST = "0" * 64
 CONFIGS = {
     "ensemble": ensemble_config(SPEC, SERVING, revision=DIGEST),
     "tokenizer": tokenizer_config(SERVING.name, SPEC, {"tokenizer.json": DIGEST}),
-    "encoder": encoder_config(SERVING.name, SPEC, SERVING, {"model.onnx": DIGEST, "model.onnx.data": DIGEST}),
+    "encoder": encoder_config(
+        SERVING.name, SPEC, SERVING, {"model.onnx": DIGEST, "model.onnx.data": DIGEST}
+    ),
     "quantize": quantize_config(SERVING.name, SPEC),
 }
 
