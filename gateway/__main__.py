@@ -11,6 +11,7 @@ import uvicorn
 
 from gateway import Settings, create_app
 from gateway.http_protocol import HttpProtocol
+from gateway.lanes import Lanes
 from gateway.settings import VARIABLES, SettingsError, Variable
 from gateway.triton import TritonEmbedder
 
@@ -37,6 +38,11 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         settings.triton_address,
         chunk_tokens=settings.chunk_tokens,
         chunk_texts=settings.chunk_texts,
+        lanes=Lanes(
+            bulk_window_tokens=settings.bulk_window_tokens,
+            interactive_window_tokens=settings.interactive_window_tokens,
+            small_call_tokens=settings.small_call_tokens,
+        ),
     )
     config = uvicorn.Config(
         create_app(settings, embedder),

@@ -38,7 +38,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def create_app(settings: Settings, embedder: Embedder) -> Starlette:
     """The ASGI app; it starts before its models do and answers 503 until they are ready."""
-    metrics = Metrics()
+    metrics = Metrics(embedder.waiting_tokens)
     app = Starlette(
         routes=_routes(),
         middleware=[

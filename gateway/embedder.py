@@ -1,14 +1,28 @@
 """The seam between REST and inference: what the endpoints ask for and what comes back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Precision = Literal["float", "float16", "int8", "uint8", "binary", "ubinary"]
 Truncation = Literal["end", "start", "none"]
+
+
+class Caller(NamedTuple):
+    """Whom a call is accounted to.
+
+    key         digest of the API key, empty if everybody is let in
+    connection  of the client, as long as it lasts
+    """
+
+    key: bytes = b""
+    connection: Hashable = None
+
+
+ANYBODY = Caller()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,7 @@ class EmbeddingCall:
     truncation: Truncation
     deadline: float
     request_id: str = ""
+    caller: Caller = ANYBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,10 @@ class Embedder(Protocol):
 
         Raises: UpstreamError if Triton does not answer.
         """
+        ...
+
+    def waiting_tokens(self) -> Mapping[str, int]:
+        """Estimated tokens that wait for their turn at Triton, by lane."""
         ...
 
     async def close(self) -> None: ...

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from gateway.admission import Admission
 from gateway.chunking import estimate_tokens
 from gateway.contract import EmbeddingRequest, EmbeddingResponse, parse_request, render_response
-from gateway.embedder import Embedder, EmbeddingCall, Embeddings
+from gateway.embedder import Caller, Embedder, EmbeddingCall, Embeddings
 from gateway.encoding import encode, precisions_of
 from gateway.errors import ModelNotFound, TritonUnavailable
 from gateway.keys import check_key
@@ -47,7 +47,7 @@ class JSONResponse(Response):
 async def create_embeddings(request: Request) -> Response:
     """POST /v1/embeddings."""
     gateway = _gateway(request)
-    _authorize(request)
+    caller = Caller(_authorize(request), request.client)
     deadline = asyncio.get_running_loop().time() + gateway.settings.timeout_seconds
     async with asyncio.timeout_at(deadline):
         asked = parse_request(
@@ -56,7 +56,7 @@ async def create_embeddings(request: Request) -> Response:
             max_prompt_characters=gateway.settings.max_prompt_characters,
         )
         model = gateway.catalogue.resolve(asked.model)
-        call = _prepare(asked, model, deadline, request.state.request_id)
+        call = _prepare(asked, model, deadline, request.state.request_id, caller)
         with gateway.admission.admit(sum(call.token_estimates)):
             embeddings = await run_unless_hung_up(request, gateway.embedder.embed(call))
     _count(gateway.metrics, model, embeddings)
@@ -72,7 +72,7 @@ async def create_embeddings(request: Request) -> Response:
 
 
 def _prepare(
-    asked: EmbeddingRequest, model: ServedModel, deadline: float, request_id: str
+    asked: EmbeddingRequest, model: ServedModel, deadline: float, request_id: str, caller: Caller
 ) -> EmbeddingCall:
     return EmbeddingCall(
         ensemble=model.ensemble,
@@ -84,6 +84,7 @@ def _prepare(
         truncation=asked.truncation,
         deadline=deadline,
         request_id=request_id,
+        caller=caller,
     )
 
 
@@ -179,7 +180,9 @@ def _gateway(request: Request) -> Gateway:
     return gateway
 
 
-def _authorize(request: Request) -> None:
+def _authorize(request: Request) -> bytes:
+    """The digest of the caller's key, empty where none is asked for."""
     settings = _gateway(request).settings
-    if settings.auth == "required":
-        check_key(request.headers.get("authorization"), settings.api_keys)
+    if settings.auth == "off":
+        return b""
+    return check_key(request.headers.get("authorization"), settings.api_keys)

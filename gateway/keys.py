@@ -23,8 +23,8 @@ def read_keys(lines: Iterable[str]) -> frozenset[bytes]:
     return frozenset(digest_key(entry) for entry in entries if entry and not entry.startswith("#"))
 
 
-def check_key(authorization: str | None, digests: Set[bytes]) -> None:
-    """Lets `Bearer KEY` and a bare `KEY` pass if the key is known.
+def check_key(authorization: str | None, digests: Set[bytes]) -> bytes:
+    """The digest of the key in `Bearer KEY` or a bare `KEY`, if the key is known.
 
     Every digest is compared, in constant time: how long it takes tells nothing about them.
 
@@ -36,3 +36,4 @@ def check_key(authorization: str | None, digests: Set[bytes]) -> None:
     matches = [hmac.compare_digest(digest, known) for known in digests]
     if not any(matches):
         raise Unauthorized
+    return digest

@@ -3,6 +3,8 @@
 Labels come from closed sets: route names, statuses, served models, error codes.
 """
 
+from collections.abc import Callable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 # Seconds; from a cached single text to the default timeout.
@@ -10,10 +12,14 @@ DURATION_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 
 
 
 class Metrics:
-    """The instruments of one app, on a registry of their own."""
+    """The instruments of one app, on a registry of their own.
 
-    def __init__(self) -> None:
+    waiting_tokens  tells the tokens that wait, by lane
+    """
+
+    def __init__(self, waiting_tokens: Callable[[], Mapping[str, int]]) -> None:
         self.registry = CollectorRegistry()
+        self._read_waiting_tokens = waiting_tokens
         self.requests = Counter(
             "gateway_requests",
             "Answered requests.",
@@ -39,6 +45,12 @@ class Metrics:
             ("model",),
             registry=self.registry,
         )
+        self.waiting_tokens = Gauge(
+            "gateway_waiting_tokens",
+            "Estimated tokens of chunks that wait for their turn at Triton.",
+            ("lane",),
+            registry=self.registry,
+        )
         self.upstream_errors = Counter(
             "gateway_upstream_errors",
             "Calls that failed at Triton or for want of capacity.",
@@ -48,4 +60,6 @@ class Metrics:
 
     def render(self) -> bytes:
         """All instruments in Prometheus' text format."""
+        for lane, tokens in self._read_waiting_tokens().items():
+            self.waiting_tokens.labels(lane).set(tokens)
         return generate_latest(self.registry)

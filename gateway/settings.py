@@ -73,6 +73,22 @@ class Settings:
         " lower costs overhead for each request.",
     ] = 512
     chunk_texts: Annotated[int, "Texts of one Triton request."] = 64
+    small_call_tokens: Annotated[
+        int,
+        "Estimated tokens up to which a call is interactive; bigger calls are bulk. Too high and"
+        " queries wait behind indexers, too low and queries count as indexing.",
+    ] = 512
+    bulk_window_tokens: Annotated[
+        int,
+        "Estimated tokens of bulk calls that Triton has at a time, from this gateway; the others"
+        " wait here for their turn. Too high and queries wait behind them, too low and the machine"
+        " idles; several encoder instances need as many times more.",
+    ] = 1536
+    interactive_window_tokens: Annotated[
+        int,
+        "The same for interactive calls. With both windows full, bulk and interactive calls get"
+        " tokens in the ratio of their windows.",
+    ] = 1024
     multi_format_object: Annotated[
         Literal["auto", "embedding", "embedding_dict"],
         "`object` of an item that holds several formats. `auto` says `embedding_dict` to the"

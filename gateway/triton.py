@@ -22,6 +22,7 @@ from gateway.errors import (
     TritonUnavailable,
     UpstreamError,
 )
+from gateway.lanes import Lane, Lanes
 
 Message: TypeAlias = Any  # tritonclient's generated code carries no types
 
@@ -127,12 +128,21 @@ class TritonEmbedder:
     address       gRPC target, for example 127.0.0.1:8001 or dns:///triton:8001
     chunk_tokens  estimated tokens of one ModelInfer
     chunk_texts   texts of one ModelInfer
+    lanes         where chunks wait for their turn
 
     Belongs to one event loop: the channel is opened by the first call, in that call's loop.
     """
 
-    def __init__(self, address: str, *, chunk_tokens: int = 512, chunk_texts: int = 64) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        chunk_tokens: int = 512,
+        chunk_texts: int = 64,
+        lanes: Lanes | None = None,
+    ) -> None:
         self._address = address
+        self._lanes = lanes or Lanes()
         self._chunk_tokens = chunk_tokens
         self._chunk_texts = chunk_texts
         self._channel: grpc.aio.Channel | None = None
@@ -160,21 +170,22 @@ class TritonEmbedder:
         chunks = chunking.cut(
             call.token_estimates, max_tokens=self._chunk_tokens, max_texts=self._chunk_texts
         )
+        lane = self._lanes.lane_of(sum(call.token_estimates))
         embeddings = _allocate(call)
         if len(chunks) == 1:
-            refusals = [await self._embed_chunk(call, chunks[0], embeddings)]
+            refusals = [await self._embed_chunk(call, chunks[0], embeddings, lane)]
         else:
-            refusals = await self._embed_chunks(call, chunks, embeddings)
+            refusals = await self._embed_chunks(call, chunks, embeddings, lane)
         _raise_merged(refusals)
         return embeddings
 
     async def _embed_chunks(
-        self, call: EmbeddingCall, chunks: Sequence[list[int]], embeddings: Embeddings
+        self, call: EmbeddingCall, chunks: Sequence[list[int]], embeddings: Embeddings, lane: Lane
     ) -> list[InputTooLong | None]:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._embed_chunk(call, chunk, embeddings))
+                    group.create_task(self._embed_chunk(call, chunk, embeddings, lane))
                     for chunk in chunks
                 ]
         except BaseExceptionGroup as failures:
@@ -183,11 +194,13 @@ class TritonEmbedder:
         return [task.result() for task in tasks]
 
     async def _embed_chunk(
-        self, call: EmbeddingCall, chunk: list[int], embeddings: Embeddings
+        self, call: EmbeddingCall, chunk: list[int], embeddings: Embeddings, lane: Lane
     ) -> InputTooLong | None:
         """Writes the rows of one chunk, or tells which of its texts are too long."""
+        tokens = sum(call.token_estimates[index] for index in chunk)
         try:
-            answer = await self._infer(build_request(call, chunk), call.deadline)
+            async with lane.turn(call.caller, tokens):
+                answer = await self._infer(build_request(call, chunk), call.deadline)
         except InputTooLong as error:
             overflows = {chunk[index]: length for index, length in error.overflows.items()}
             return InputTooLong(error.max_length, overflows)
@@ -200,6 +213,9 @@ class TritonEmbedder:
         remaining_seconds = deadline - asyncio.get_running_loop().time()
         with map_rpc_errors():
             return await self._stub.ModelInfer(request, timeout=max(remaining_seconds, 0.001))
+
+    def waiting_tokens(self) -> dict[str, int]:
+        return self._lanes.waiting_tokens()
 
     async def repository(self) -> Repository:
         """What Triton lists, with the declaration of every model that is ready.

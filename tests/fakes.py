@@ -104,6 +104,9 @@ class FakeEmbedder:
             raise self.repositories
         return self.repositories
 
+    def waiting_tokens(self) -> dict[str, int]:
+        return {"bulk": 0, "interactive": 0}
+
     async def close(self) -> None:
         pass
 
