@@ -17,6 +17,7 @@ RECORD ?= docs/benchmarks.md
 OUTPUT ?= build/repositories/$(subst /,--,$(or $(SERVED_NAME),$(MODEL),default))
 
 ifdef API_KEY
+export API_KEY
 export GATEWAY_API_KEYS = $(API_KEY)
 endif
 
@@ -52,6 +53,10 @@ fmt: .venv/dev ## Format, and fix what ruff can fix
 bench: .venv/load build/peers/infinity/installed build/peers/onnx/model.onnx build/peers/sentence-transformers/installed ## Us against Infinity and sentence-transformers; ROUNDS, SECONDS, WORKLOADS, PEERS, PRECISION="fp32 int8", RECORD=
 	@$(foreach precision,$(PRECISION),$(BIN)/python -m export --output build/bench/$(precision) --precision $(precision) &&) true
 	@$(BIN)/python -m load_tests.bench --rounds $(ROUNDS) --precision "$(PRECISION)" --peers "$(PEERS)" $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKLOADS),--workloads "$(WORKLOADS)") $(if $(RECORD),--record "$(RECORD)")
+
+load: .venv/load ## Short load test of the service at HOST:PORT with API_KEY; SHAPE=soak, STEP_USERS, STEP_SECONDS
+	API_KEY="$${API_KEY:-$$(cat build/api_key)}" $(BIN)/python -m locust -f load_tests/locustfile.py,load_tests/shapes.py --host "http://$(HOST):$(PORT)" --headless --only-summary
+	$(BIN)/python -m load_tests.report build/load
 
 constraints: ## Rebuild constraints.txt from the newest versions that fit together
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints

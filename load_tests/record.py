@@ -56,7 +56,7 @@ def insert(document: str, text: str) -> str:
     before, marker, after = document.partition(MARKER)
     if not marker:
         raise ValueError(f"no line {MARKER!r}")
-    return f"{before}{marker}\n\n{text.rstrip()}\n{after}"
+    return f"{before}{marker}\n\n{text.strip()}\n\n{after.strip()}".rstrip() + "\n"
 
 
 def commit() -> str:
