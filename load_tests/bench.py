@@ -16,7 +16,16 @@ from pathlib import Path
 from load_tests import engine, record
 from load_tests.client import drive
 from load_tests.processes import cpu_seconds, peak_memory
-from load_tests.servers import PEERS, CannotStart, Recipe, Server, check_alike, ours, started
+from load_tests.servers import (
+    ALIKE,
+    PEERS,
+    CannotStart,
+    Recipe,
+    Server,
+    lowest_cosine,
+    ours,
+    started,
+)
 from load_tests.tables import Measurement, figures_table, kept_lines, ratios_table
 from load_tests.tokens import TokenCounter
 from load_tests.workloads import WORKLOADS, Workload, summarize
@@ -33,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     try:
         with contextlib.ExitStack() as stack:
-            servers, absent = start_all(stack, options.precision.split(), options.peers.split())
-            cosines = check_alike(servers)
+            servers, notes = start_all(stack, options.precision.split(), options.peers.split())
             measurements = measure_all(servers, workloads, options.rounds, options.seconds)
             encoders = [
                 engine.measure(server, options.rounds, options.seconds)
@@ -44,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CannotStart as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    section = report(measurements, encoders, cosines, absent, time.monotonic() - began)
+    section = report(measurements, encoders, notes, time.monotonic() - began)
     print(section)
     record.keep(measurements, encoders, section, options.record)
     return int(any(group.failures for run in measurements for group in run.groups))
@@ -53,18 +61,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def start_all(
     stack: contextlib.ExitStack, precisions: Sequence[str], peers: Sequence[str]
 ) -> tuple[list[Server], list[str]]:
-    """All servers, ready; those of the peers that cannot start are named and left out.
+    """All servers, ready, and what is to be said of them; a peer that cannot start is left out.
 
     Raises: CannotStart if ours does not.
     """
-    servers = [_start(stack, partial(ours, precision)) for precision in precisions]
-    absent = []
-    for peer in peers:
+    servers: list[Server] = []
+    notes = []
+    recipes: list[Callable[[], Recipe]] = [partial(ours, precision) for precision in precisions]
+    recipes += [PEERS[peer] for peer in peers]
+    for recipe in recipes:
         try:
-            servers.append(_start(stack, PEERS[peer]))
+            servers.append(_start(stack, recipe, servers[:1]))
         except CannotStart as error:
-            absent.append(f"Left out: {error}.")
-    return servers, absent
+            if len(servers) < len(precisions):
+                raise
+            notes.append(f"Left out: {error}.")
+    for server in servers[1:]:
+        cosine = lowest_cosine(server, servers[0])
+        notes.append(f"Lowest cosine of {server.name} to {servers[0].name}: {cosine:.6f}.")
+    return servers, notes
 
 
 def measure_all(
@@ -130,8 +145,7 @@ def progress(run: Measurement) -> str:
 def report(
     measurements: Sequence[Measurement],
     encoders: Sequence[engine.EngineFigures],
-    cosines: dict[str, float],
-    absent: Sequence[str],
+    notes: Sequence[str],
     seconds: float,
 ) -> str:
     """The section of docs/benchmarks.md."""
@@ -139,8 +153,7 @@ def report(
     client = max(run.client_cpu_seconds / run.seconds for run in measurements)
     idle = max(run.others_cpu_seconds / run.seconds for run in measurements)
     parts = [
-        *absent,
-        *(f"Lowest cosine to {servers[0]}: {name} {low:.6f}." for name, low in cosines.items()),
+        *notes,
         f"The client took at most {client:.2f} cores, the idle servers together {idle:.2f}.",
         f"All of it took {seconds / 60:.0f} minutes.",
         "",
@@ -153,10 +166,23 @@ def report(
     return record.section(parts, measurements)
 
 
-def _start(stack: contextlib.ExitStack, recipe: Callable[[], Recipe]) -> Server:
+def _start(
+    stack: contextlib.ExitStack, recipe: Callable[[], Recipe], reference: Sequence[Server]
+) -> Server:
+    """A server that computes the same as the reference, if there is one yet.
+
+    Raises: CannotStart.
+    """
     found = recipe()
     print(f"Starting {found.name}", flush=True)
-    return stack.enter_context(started(found))
+    with contextlib.ExitStack() as attempt:
+        server = attempt.enter_context(started(found))
+        for other in reference:
+            cosine = lowest_cosine(server, other)
+            if cosine < ALIKE and "int8" not in server.name:
+                raise CannotStart(f"{server.name} gives other vectors, cosine {cosine:.4f}")
+        stack.push(attempt.pop_all())
+    return server
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ class Steps(LoadTestShape):
     abstract = os.environ.get("SHAPE", "steps") != "steps"
 
     def tick(self) -> tuple[int, float] | None:
-        step = int(self.get_run_time() // STEP_SECONDS)
+        step = int(LoadTestShape.get_run_time(self) // STEP_SECONDS)
         return (STEP_USERS[step], 100.0) if step < len(STEP_USERS) else None
 
 
@@ -29,4 +29,4 @@ class Soak(LoadTestShape):
     abstract = os.environ.get("SHAPE") != "soak"
 
     def tick(self) -> tuple[int, float] | None:
-        return (SOAK_USERS, 100.0) if self.get_run_time() < SOAK_SECONDS else None
+        return (SOAK_USERS, 100.0) if LoadTestShape.get_run_time(self) < SOAK_SECONDS else None
