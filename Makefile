@@ -50,7 +50,7 @@ fmt: .venv/dev ## Format, and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/load build/peers/infinity/installed build/peers/onnx/model.onnx build/peers/sentence-transformers/installed ## Us against Infinity and sentence-transformers; ROUNDS, SECONDS, WORKLOADS, PEERS, PRECISION="fp32 int8", RECORD=
+bench: .venv/load $(PEERS:%=build/peers/%/installed) ## Us against Infinity and sentence-transformers; ROUNDS, SECONDS, WORKLOADS, PEERS, PRECISION="fp32 int8", RECORD=
 	@$(foreach precision,$(PRECISION),$(BIN)/python -m export --output build/bench/$(precision) --precision $(precision) &&) true
 	@$(BIN)/python -m load_tests.bench --rounds $(ROUNDS) --precision "$(PRECISION)" --peers "$(PEERS)" $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKLOADS),--workloads "$(WORKLOADS)") $(if $(RECORD),--record "$(RECORD)")
 
@@ -86,8 +86,11 @@ help: ## This list
 build/peers/%/installed: load_tests/peers/%.txt
 	$(PYTHON) -m venv build/peers/$* && build/peers/$*/bin/pip install -r $< && touch $@
 
-# The graph for Infinity's onnxruntime engine, which wants it in the folder of the checkpoint.
-build/peers/onnx/model.onnx: build/peers/infinity/installed
-	rm -rf $(@D) && cp -r "$$($(BIN)/python -m load_tests.servers)" $(@D)
-	build/peers/infinity/bin/optimum-cli export onnx --model $(@D) --task feature-extraction --library transformers build/peers/exported
-	mv build/peers/exported/model.onnx $@
+build/peers/infinity-torch/installed: build/peers/infinity/installed
+	mkdir -p $(@D) && touch $@
+
+# Infinity's onnxruntime engine wants the graph in the folder of the checkpoint.
+build/peers/infinity-onnx/installed: build/peers/infinity/installed
+	rm -rf $(@D) && mkdir -p build/peers && cp -r "$$($(BIN)/python -m load_tests.servers)" $(@D)
+	build/peers/infinity/bin/optimum-cli export onnx --model $(@D) --task feature-extraction --library transformers $(@D)/exported
+	mv $(@D)/exported/model.onnx $(@D) && rm -r $(@D)/exported && touch $@

@@ -26,12 +26,13 @@ from load_tests.servers import (
     ours,
     started,
 )
-from load_tests.tables import Measurement, figures_table, kept_lines, ratios_table
+from load_tests.tables import Measurement, fair_lines, figures_table, kept_lines, ratios_table
 from load_tests.tokens import TokenCounter
 from load_tests.workloads import WORKLOADS, Workload, summarize
 
 WARM_UP = ("single", "bulk", "interactive", "long")
-WARM_UP_SECONDS = 2.0
+WARM_UP_SECONDS = 1.0
+DEFAULT_PEERS = "infinity-torch infinity-onnx sentence-transformers"
 COOL_DOWN_SECONDS = 0.3  # threads of the last server stop spinning
 
 
@@ -161,7 +162,7 @@ def report(
     ]
     for name in (server for server in servers if server.startswith("ours ")):
         parts += ["", ratios_table(measurements, name)]
-    parts += ["", *(f"- {line}" for line in kept_lines(measurements))]
+    parts += ["", *(f"- {line}" for line in (*kept_lines(measurements), *fair_lines(measurements)))]
     parts += [line for encoder in encoders for line in ("", engine.table(encoder))]
     return record.section(parts, measurements)
 
@@ -193,9 +194,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--rounds", type=int, default=3, help="of every workload on every server")
-    add("--seconds", type=float, default=6.0, help="of one run, before the last calls are awaited")
+    add("--seconds", type=float, default=5.0, help="of one run, before the last calls are awaited")
     add("--workloads", default=" ".join(WORKLOADS), help="names, separated by spaces")
-    add("--peers", default=" ".join(PEERS), help="names, separated by spaces; may be empty")
+    add(
+        "--peers",
+        default=DEFAULT_PEERS,
+        help=f"of {', '.join(PEERS)}, separated by spaces; may be empty",
+    )
     add("--precision", default="fp32", help="of our encoder; several are separate servers")
     add("--engine", choices=["yes", "no"], default="yes", help="also measure the encoder alone")
     add("--record", type=Path, metavar="FILE", help="Markdown file that gets the new section")

@@ -16,8 +16,9 @@ from load_tests.tables import Measurement
 MARKER = "<!-- make bench puts the newest run below this line -->"
 FOLDER = Path("build/bench")
 OUR_VERSIONS = ("nvidia-pytriton", "onnxruntime", "tritonclient", "uvicorn", "numpy")
-PEER_VERSIONS = {
+PEER_VERSIONS = {  # by the environment under build/peers
     "infinity": ("infinity-emb", "torch", "transformers", "optimum", "onnxruntime"),
+    "infinity-bettertransformer": ("infinity-emb", "torch", "transformers", "optimum"),
     "sentence-transformers": ("sentence-transformers", "torch", "transformers", "fastapi"),
 }
 
@@ -86,7 +87,8 @@ def _peer_lines(servers: set[str]) -> list[str]:
     lines = []
     for peer, names in PEER_VERSIONS.items():
         python = Path("build/peers") / peer / "bin" / "python"
-        if not python.exists() or not any(server.startswith(peer) for server in servers):
+        ran = {"infinity-torch", "infinity-onnx"} if peer == "infinity" else {peer}
+        if not ran & servers:
             continue
         program = f"from importlib.metadata import version as v; print(*map(v, {names!r}), sep=';')"
         found = subprocess.run(  # noqa: S603 - an environment that we built

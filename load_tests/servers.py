@@ -80,9 +80,14 @@ def infinity_torch() -> Recipe:
     return _infinity("infinity-torch", "torch", checkpoint())
 
 
+def infinity_bettertransformer() -> Recipe:
+    """The same with older libraries, where it takes optimum's BetterTransformer."""
+    return _infinity("infinity-bettertransformer", "torch", checkpoint())
+
+
 def infinity_onnx() -> Recipe:
     """Infinity with onnxruntime, on the graph that optimum exports for it."""
-    recipe = _infinity("infinity-onnx", "optimum", BUILD / "peers" / "onnx")
+    recipe = _infinity("infinity-onnx", "optimum", BUILD / "peers" / "infinity-onnx")
     pooling = ("--pooling-method", "mean")  # it would take the first token
     return replace(recipe, command=(*recipe.command, *pooling))
 
@@ -104,6 +109,7 @@ def sentence_transformers() -> Recipe:
 PEERS = {
     "infinity-torch": infinity_torch,
     "infinity-onnx": infinity_onnx,
+    "infinity-bettertransformer": infinity_bettertransformer,
     "sentence-transformers": sentence_transformers,
 }
 
@@ -146,10 +152,11 @@ def embeddings(target: Target, batch: list[str]) -> NDArray[np.float32]:
 def _infinity(name: str, engine: str, folder: Path) -> Recipe:
     """Infinity as it comes; it finds a local ONNX file only in the folder that it runs in."""
     port = _free_port()
+    environment = name if name == "infinity-bettertransformer" else "infinity"
     return Recipe(
         name=name,
         command=(
-            *(str((BUILD / "peers" / "infinity" / "bin" / "infinity_emb").absolute()), "v2"),
+            *(str((BUILD / "peers" / environment / "bin" / "infinity_emb").absolute()), "v2"),
             *("--model-id", ".", "--served-model-name", "all", "--engine", engine),
             *("--device", "cpu", "--host", "127.0.0.1", "--port", str(port)),
         ),

@@ -104,6 +104,20 @@ def kept_lines(measurements: Sequence[Measurement]) -> list[str]:
     return lines
 
 
+def fair_lines(measurements: Sequence[Measurement]) -> list[str]:
+    """Tokens a second of two bulk callers of unequal call size."""
+    lines = []
+    unequal = [m for m in measurements if m.workload == "unequal"]
+    for _, server in _in_order((m.workload, m.server) for m in unequal):
+        groups = [m.groups for m in unequal if m.server == server]
+        ratio = _ratio(
+            (large.tokens_per_second, small.tokens_per_second) for large, small in groups
+        )
+        large, small = (group.group for group in groups[0])
+        lines.append(f"{server}: {large} gets {ratio} times the tokens/s of {small}.")
+    return lines
+
+
 def _rate(measurements: Sequence[Measurement], workload: str, server: str, number: int) -> float:
     """Texts per second of the first group of callers in one run, 0 if there was none."""
     key = (workload, server, number)

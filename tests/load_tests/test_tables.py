@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from load_tests.record import MARKER, insert
-from load_tests.tables import Measurement, figures_table, kept_lines, ratios_table
+from load_tests.tables import (
+    Measurement,
+    fair_lines,
+    figures_table,
+    kept_lines,
+    ratios_table,
+)
 from load_tests.workloads import Call, Figures, summarize
 
 
@@ -41,6 +47,13 @@ def test_the_rows_of_a_workload_stand_together() -> None:
 def test_bulk_beside_queries_is_compared_with_bulk_alone() -> None:
     runs = [*RUNS, *(run("ours fp32", rate, n, "mixed") for n, rate in enumerate((150, 180, 225)))]
     assert kept_lines(runs) == ["ours fp32, mixed: bulk keeps 75% (75% to 75%) of its own rate."]
+
+
+def test_callers_of_unequal_call_size_are_compared() -> None:
+    groups = (figures(90.0, "large"), figures(100.0, "small"))
+    runs = [Measurement("ours", "unequal", 0, 10.0, groups, 5.0, 0.1, 0.0, 512.0)]
+    (line,) = fair_lines(runs)
+    assert line == "ours: large gets 0.90 (0.90 to 0.90) times the tokens/s of small."
 
 
 def test_the_rate_counts_until_the_last_answer() -> None:
