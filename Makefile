@@ -52,11 +52,11 @@ fmt: .venv/dev ## Format, and fix what ruff can fix
 
 bench: .venv/load $(PEERS:%=build/peers/%/installed) ## Us against Infinity and sentence-transformers; ROUNDS, SECONDS, WORKLOADS, PEERS, PRECISION="fp32 int8", RECORD=
 	@$(foreach precision,$(PRECISION),$(BIN)/python -m export --output build/bench/$(precision) --precision $(precision) &&) true
-	@$(BIN)/python -m load_tests.bench --rounds $(ROUNDS) --precision "$(PRECISION)" --peers "$(PEERS)" $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKLOADS),--workloads "$(WORKLOADS)") $(if $(RECORD),--record "$(RECORD)")
+	@exec $(BIN)/python -m load_tests.bench --rounds $(ROUNDS) --precision "$(PRECISION)" --peers "$(PEERS)" $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKLOADS),--workloads "$(WORKLOADS)") $(if $(RECORD),--record "$(RECORD)")
 
 growth: .venv/load ## Our throughput and latency over callers and text lengths as plots; SOAK=600 memory over ten minutes
 	@$(BIN)/python -m export --max-length 512 --output build/bench/fp32-512
-	@$(BIN)/python -m load_tests.growth $(if $(SOAK),--soak $(SOAK)) $(if $(SECONDS),--seconds $(SECONDS))
+	@exec $(BIN)/python -m load_tests.growth $(if $(SOAK),--soak $(SOAK)) $(if $(SECONDS),--seconds $(SECONDS))
 
 load: .venv/load ## Short load test of the service at HOST:PORT with API_KEY; SHAPE=soak, STEP_USERS, STEP_SECONDS
 	API_KEY="$${API_KEY:-$$(cat build/api_key)}" $(BIN)/python -m locust -f load_tests/locustfile.py,load_tests/shapes.py --host "http://$(HOST):$(PORT)" --headless --only-summary

@@ -7,6 +7,7 @@ idle ones and the client take meanwhile is measured and printed as well.
 import argparse
 import asyncio
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ COOL_DOWN_SECONDS = 0.3  # threads of the last server stop spinning
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, record; exit code 1 if calls failed or no server of ours started."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers as Ctrl-C does
     workloads = [WORKLOADS[name] for name in options.workloads.split()]
     began = time.monotonic()
     try:

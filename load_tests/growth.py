@@ -7,6 +7,7 @@
 import argparse
 import asyncio
 import contextlib
+import signal
 import sys
 import threading
 import time
@@ -36,6 +37,7 @@ MOST_GROWTH = 1.05  # of the memory after that, last quarter over the second
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, draw, judge; exit code 1 at a cliff, growing memory or failed calls."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers as Ctrl-C does
     options.output.mkdir(parents=True, exist_ok=True)
     try:
         with started(ours(options.repository)) as server:

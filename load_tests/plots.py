@@ -41,6 +41,8 @@ def throughput_and_latency(file: Path, title: str, load_name: str, curves: Curve
         lower.plot(curves.load, values, marker="o", label=name)
     lower.set_ylabel("milliseconds")
     lower.set_yscale("log")
+    lower.yaxis.set_major_formatter("{x:g}")
+    lower.yaxis.set_minor_formatter("{x:g}")
     lower.set_xlabel(load_name)
     lower.set_xscale("log", base=2)
     lower.set_xticks(curves.load, [f"{value:g}" for value in curves.load])
