@@ -9,11 +9,12 @@ from typing import get_args
 from export.checkpoint import DEFAULT_CHECKPOINT, Pooling
 from export.errors import ExportError
 from export.pipeline import ExportOptions, ExportResult, export_model
-from export.repository import Serving
+from export.repository import Precision, Serving
 
 EPILOG = """
-Exit codes: 0 exported or already there, 2 wrong arguments, 3 no such checkpoint, 4 the model
-cannot be served exactly, 5 conversion failed, 6 verification failed, 7 conflict in the output.
+Exit codes: 0 exported or already there, 1 a file cannot be read or written, 2 wrong arguments,
+3 no such checkpoint, 4 the model cannot be served exactly, 5 conversion failed, 6 verification
+failed, 7 conflict in the output.
 """
 
 
@@ -25,6 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ExportError as error:
         print(f"export: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"export: {error.filename or options.output}: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("export: interrupted, nothing was changed", file=sys.stderr)
+        return 130
     print(summary(options, result))
     return 0
 
@@ -41,6 +48,7 @@ def parse(arguments: Sequence[str] | None) -> ExportOptions:
             served_name=served_name,
             aliases=tuple(aliases),
             matryoshka=given.matryoshka,
+            precision=given.precision,
             micro_batch_tokens=given.micro_batch_tokens,
             threads=given.threads,
         ),
@@ -72,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--revision", help="commit, tag or branch of a Hub id (default: its newest commit)")
     add("--pooling", choices=get_args(Pooling), help="where the checkpoint does not say")
     add("--max-length", type=_positive, help="tokens of a text (default: the checkpoint's limit)")
-    add("--precision", choices=["fp32"], default="fp32", help="weights of the encoder")
+    add("--precision", choices=get_args(Precision), default="fp32", help="weights of the encoder")
     add("--target", choices=["cpu"], default="cpu", help="what the encoder runs on")
     add("--threads", type=int, default=0, help="encoder threads (default: 0, all cores)")
     add("--micro-batch-tokens", type=_positive, default=256, help="tokens (default: %(default)s)")
@@ -91,7 +99,8 @@ def summary(options: ExportOptions, result: ExportResult) -> str:
     """What was measured, and where it is."""
     if not result.fresh:
         return f"{options.serving.served_name}: already exported to {options.output}, unchanged"
-    lines = [f"  {key} = {value!r}" for key, value in result.manifest.verification.items()]
+    measured = result.manifest.verification | (result.manifest.quality or {})
+    lines = [f"  {key} = {value!r}" for key, value in measured.items()]
     return "\n".join([f"{options.serving.served_name}: exported to {options.output}", *lines])
 
 

@@ -84,22 +84,28 @@ def load_transformer(folder: Path) -> PreTrainedModel:
     return transformer.eval()
 
 
-def write_encoder(transformer: PreTrainedModel, pooling: Pooling, path: Path) -> None:
-    """Convert to ONNX: the graph into path, its weights into `<path>.data` beside it.
-
-    Apart, because weights inside of a protobuf message end at 2 GiB and are held in memory
-    six times over on their way: 8.9 GB at the peak for 1.3 GB of BERT-large, against 2.1 GB.
+def convert(transformer: PreTrainedModel, pooling: Pooling) -> onnx_ir.Model:
+    """The encoder as an ONNX graph in float32.
 
     Raises: ConversionFailed; UnsupportedModel if the architecture goes past the attention seam.
     """
-    model = _convert(PackedEncoder(transformer, pooling))
+    model = _trace(PackedEncoder(transformer, pooling))
     fusion.fuse(model)
     for node in model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces with paths of this machine
+    return model
+
+
+def write_model(model: onnx_ir.Model, path: Path) -> None:
+    """The graph into path, its weights into `<path>.data` beside it.
+
+    Apart, because weights inside of a protobuf message end at 2 GiB and are held in memory
+    six times over on their way: 8.9 GB at the peak for 1.3 GB of BERT-large, against 2.1 GB.
+    """
     onnx_ir.save(model, path, external_data=f"{path.name}.data")
 
 
-def _convert(encoder: PackedEncoder) -> onnx_ir.Model:
+def _trace(encoder: PackedEncoder) -> onnx_ir.Model:
     seq_lens = torch.tensor([5, 9, 2], dtype=torch.int32)
     input_ids = torch.arange(int(seq_lens.sum()))
     dynamic = {"input_ids": {0: torch.export.Dim("T")}, "seq_lens": {0: torch.export.Dim("N")}}

@@ -5,6 +5,7 @@ done once and not in every layer.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -26,6 +27,11 @@ def fuse(model: ir.Model) -> None:
     for node in list(model.graph):
         if node.op_type == "Concat":
             _merge_linears(model.graph, node)
+    clean(model)
+
+
+def clean(model: ir.Model) -> None:
+    """Remove what nothing uses, and keep one of what is computed twice."""
     Sequential(
         common.RemoveUnusedNodesPass(),
         common.DeduplicateInitializersPass(),
@@ -41,8 +47,9 @@ def _merge_linears(graph: ir.Graph, concat: ir.Node) -> None:
         return
     found = [linear for linear in linears if linear is not None]
     name = concat.outputs[0].name
-    weights = _initializer(graph, f"{name}.weights", [linear.weights for linear in found])
-    bias = _initializer(graph, f"{name}.bias", [linear.bias for linear in found])
+    joined = np.concatenate([linear.weights for linear in found], axis=1)
+    weights = initializer(graph, f"{name}.weights", joined)
+    bias = initializer(graph, f"{name}.bias", np.concatenate([linear.bias for linear in found]))
     product = ir.node("MatMul", [first.states, weights])
     total = ir.node("Add", [product.outputs[0], bias])
     graph.insert_before(concat, [product, total])
@@ -75,9 +82,8 @@ def _constant(value: ir.Value | None) -> NDArray[np.float32] | None:
     return None if value is None or value.const_value is None else value.const_value.numpy()
 
 
-def _initializer(graph: ir.Graph, name: str, parts: list[NDArray[np.float32]]) -> ir.Value:
-    """A new initializer of the graph: the parts side by side along their last axis."""
-    array = np.concatenate(parts, axis=-1)
+def initializer(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
+    """A new constant of the graph."""
     tensor = ir.tensor(array, name=name)
     value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
     value.const_value = tensor

@@ -24,6 +24,7 @@ class Manifest:
     versions: dict[str, str]
     files: dict[str, str]  # path in the repository → SHA-256
     verification: dict[str, Any]
+    quality: dict[str, Any] | None  # int8 against fp32, None for fp32
     check: str  # the command that repeats the verification
 
 

@@ -19,6 +19,7 @@ from export.manifest import (
     steps_digest,
     write_manifest,
 )
+from export.quality import Quality, calibration_texts, compare, encode_corpus
 from export.repository import (
     Serving,
     check_name,
@@ -27,6 +28,7 @@ from export.repository import (
     write_configs,
     write_steps,
 )
+from export.tokenization import PackedTokenizer
 
 Report = Callable[[str], None]
 
@@ -84,39 +86,53 @@ def _build(
     report: Report,
 ) -> Manifest:
     """Write all files of the model into the staged repository, verified, the manifest last."""
-    from export.encoder import load_transformer, write_encoder  # torch: seconds to import
+    from export.encoder import load_transformer  # torch: seconds to import
     from export.tokenizer import load_tokenizer, write_tokenizer
     from export.verification import verify
 
     name = options.serving.name
-    folders = {step: step_folder(staged, name, step) for step in ("tokenizer", "encoder")}
+    tokenizer_json = step_folder(staged, name, "tokenizer") / "tokenizer.json"
+    model_onnx = step_folder(staged, name, "encoder") / "model.onnx"
     report(f"Reading {options.checkpoint} ({spec.architecture}, {spec.pooling} pooling)")
     tokenizer = load_tokenizer(checkpoint.folder)
     transformer = load_transformer(checkpoint.folder)
     write_steps(staged, name)
-    write_tokenizer(tokenizer, folders["tokenizer"] / "tokenizer.json")
-    report("Converting the encoder to ONNX")
-    write_encoder(transformer, spec.pooling, folders["encoder"] / "model.onnx")
+    write_tokenizer(tokenizer, tokenizer_json)
+    report(f"Converting the encoder to ONNX, {options.serving.precision}")
+    quality = _write_encoder(transformer, tokenizer_json, model_onnx, spec, options.serving)
     write_configs(staged, spec, options.serving, checkpoint.revision)
     report("Verifying the staged files against transformers")
-    verification = verify(
-        folders["tokenizer"] / "tokenizer.json",
-        folders["encoder"] / "model.onnx",
-        spec,
-        transformer,
-        tokenizer,
-        options.serving.micro_batch_tokens,
-    )
+    verification = verify(tokenizer_json, model_onnx, spec, options.serving, transformer, tokenizer)
     manifest = Manifest(
         request=request,
         revision=checkpoint.revision,
         versions=library_versions(),
         files=hash_files(staged, name),
         verification=asdict(verification),
+        quality=None if quality is None else asdict(quality),
         check=_command(options),
     )
     write_manifest(staged, name, manifest)
     return manifest
+
+
+def _write_encoder(
+    transformer: Any, tokenizer_json: Path, model_onnx: Path, spec: ModelSpec, serving: Serving
+) -> Quality | None:
+    """Write model.onnx in the asked precision; int8 is compared with float32 on the way."""
+    from export.calibration import largest_channels
+    from export.encoder import convert, write_model
+    from export.int8 import quantize_linears
+
+    model = convert(transformer, spec.pooling)
+    write_model(model, model_onnx)
+    if serving.precision == "fp32":
+        return None
+    tokenizer = PackedTokenizer(tokenizer_json, spec.max_length)
+    exact = encode_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "fp32")
+    quantize_linears(model, largest_channels(model, tokenizer, calibration_texts()))
+    write_model(model, model_onnx)
+    return compare(exact, encode_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "int8"))
 
 
 def _request(options: ExportOptions, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -156,4 +172,5 @@ def _command(options: ExportOptions) -> str:
     words += ["--max-length", str(options.max_length)] if options.max_length else []
     words += [word for alias in serving.aliases for word in ("--alias", alias)]
     words += ["--matryoshka"] if serving.matryoshka else []
+    words += ["--precision", serving.precision]
     return shlex.join([*words, "--force", "--output", str(options.output)])

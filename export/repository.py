@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
@@ -45,6 +46,9 @@ STEPS = {
 }
 
 
+Precision = Literal["fp32", "int8"]  # of the encoder's weights
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
     """How one model is served: what the operator chose, beside what the checkpoint says."""
@@ -52,6 +56,7 @@ class Serving:
     served_name: str
     aliases: tuple[str, ...] = ()
     matryoshka: bool = False
+    precision: Precision = "fp32"
     micro_batch_tokens: int = 256  # fastest of 256, 512, 1024: docs/decisions/0006
     threads: int = 0  # 0: every core the encoder's process may use
 
@@ -179,6 +184,7 @@ def encoder_config(
         config,
         micro_batch_tokens=str(serving.micro_batch_tokens),
         threads=str(serving.threads),
+        precision=serving.precision,
         sha256=json.dumps(digests),
     )
     return config

@@ -54,7 +54,7 @@ def test_the_served_files_reproduce_transformers(architecture: str, tmp_path: Pa
 
     verification = run(checkpoint, tmp_path / "models").manifest.verification
 
-    assert verification["min_cosine"] >= MIN_COSINE
+    assert verification["min_cosine"] >= MIN_COSINE["fp32"]
     assert verification["max_composition_difference"] <= 1e-6
     assert verification["longest_text_tokens"] == ARCHITECTURES[architecture].max_length
 

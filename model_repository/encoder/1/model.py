@@ -25,7 +25,9 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         check_files(folder, json.loads(settings["sha256"]))
         self.max_tokens = int(settings["micro_batch_tokens"])
-        self.encoder = CpuEncoder(folder / "model.onnx", threads=int(settings["threads"]))
+        self.encoder = CpuEncoder(
+            folder / "model.onnx", int(settings["threads"]), settings["precision"]
+        )
 
     def execute(
         self, requests: list[pb_utils.InferenceRequest]
