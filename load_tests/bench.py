@@ -1,7 +1,7 @@
 """`make bench`: this service against its peers on this machine, in one run, alternating.
 
 All servers are up, one at a time is under load; each round begins with another server. What the
-idle ones and the client take meanwhile is measured and printed as well.
+client and the rest of the machine take meanwhile is measured and printed as well.
 """
 
 import argparse
@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from load_tests import engine, record
 from load_tests.client import drive
-from load_tests.processes import cpu_seconds, peak_memory
+from load_tests.processes import cpu_seconds, machine_cpu_seconds, peak_memory
 from load_tests.servers import (
     ALIKE,
     PEERS,
@@ -34,6 +35,7 @@ from load_tests.workloads import WORKLOADS, Workload, summarize
 WARM_UP = ("single", "bulk", "interactive", "long")
 WARM_UP_SECONDS = 1.0
 DEFAULT_PEERS = "infinity-torch infinity-onnx sentence-transformers"
+NOISE_CORES = 0.1  # of other programs; a run with more says so
 COOL_DOWN_SECONDS = 0.3  # threads of the last server stop spinning
 
 
@@ -99,23 +101,19 @@ def measure_all(
             for server in (*servers[first:], *servers[:first]):
                 if workload.only_ours and not server.name.startswith("ours "):
                     continue
-                measurements.append(measure(server, servers, workload, number, seconds))
+                measurements.append(measure(server, workload, number, seconds))
                 print(progress(measurements[-1]), flush=True)
                 time.sleep(COOL_DOWN_SECONDS)
     return measurements
 
 
-def measure(
-    server: Server, servers: Sequence[Server], workload: Workload, number: int, seconds: float
-) -> Measurement:
+def measure(server: Server, workload: Workload, number: int, seconds: float) -> Measurement:
     """One run, with the same texts for every server of a round."""
-    others = [other for other in servers if other is not server]
-    others_before = sum(cpu_seconds(other.process) for other in others)
-    before = cpu_seconds(server.process)
+    machine, before = machine_cpu_seconds(), cpu_seconds(server.process)
     with peak_memory(server.process) as peak:
         outcome = asyncio.run(drive(server.target, workload, seconds, f"{workload.name}/{number}"))
-    after = cpu_seconds(server.process)
-    others_after = sum(cpu_seconds(other.process) for other in others)
+    taken = cpu_seconds(server.process) - before
+    elsewhere = machine_cpu_seconds() - machine - taken - outcome.client_cpu_seconds
     counter = TokenCounter.shared()
     groups = []
     for group in workload.groups:
@@ -128,9 +126,9 @@ def measure(
         round=number,
         seconds=outcome.seconds,
         groups=tuple(groups),
-        server_cpu_seconds=after - before,
+        server_cpu_seconds=taken,
         client_cpu_seconds=outcome.client_cpu_seconds,
-        others_cpu_seconds=others_after - others_before,
+        elsewhere_cpu_seconds=max(0.0, elsewhere),
         peak_mib=peak.mib,
     )
 
@@ -142,7 +140,9 @@ def progress(run: Measurement) -> str:
         f" p99 {group.p99_milliseconds:.0f} ms"
         for group in run.groups
     )
-    return f"round {run.round + 1}  {run.workload:16} {run.server:22} {rates}"
+    noise = run.cores_busy_elsewhere
+    warning = f"  (noisy: {noise:.2f} cores busy elsewhere)" if noise > NOISE_CORES else ""
+    return f"round {run.round + 1}  {run.workload:16} {run.server:22} {rates}{warning}"
 
 
 def report(
@@ -154,10 +154,11 @@ def report(
     """The section of docs/benchmarks.md."""
     servers = list(dict.fromkeys(run.server for run in measurements))
     client = max(run.client_cpu_seconds / run.seconds for run in measurements)
-    idle = max(run.others_cpu_seconds / run.seconds for run in measurements)
+    noise = [run.cores_busy_elsewhere for run in measurements]
     parts = [
         *notes,
-        f"The client took at most {client:.2f} cores, the idle servers together {idle:.2f}.",
+        f"The client took at most {client:.2f} cores; everything else on the machine, the idle"
+        f" servers included, {median(noise):.2f} in the median and {max(noise):.2f} at most.",
         f"All of it took {seconds / 60:.0f} minutes.",
         "",
         figures_table(measurements),

@@ -48,6 +48,14 @@ def cpu_seconds(process: psutil.Process) -> float:
     return total
 
 
+def machine_cpu_seconds() -> float:
+    """What all cores worked since the start of the machine, and what its host took from them."""
+    times = psutil.cpu_times()
+    waited = times.idle + getattr(times, "iowait", 0.0)
+    doubled = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # in user as well
+    return float(sum(times) - waited - doubled)
+
+
 def memory_mib(process: psutil.Process) -> float:
     """Resident memory of the tree; pages that its processes share count for each of them."""
     total = 0

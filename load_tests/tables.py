@@ -11,7 +11,8 @@ from load_tests.workloads import Figures
 class Measurement:
     """One server under one workload in one round.
 
-    server_cpu_seconds  of its whole process tree; client_ and others_ for what ran beside it
+    server_cpu_seconds     of its whole process tree
+    elsewhere_cpu_seconds  of everything on the machine but this server and the client
     """
 
     server: str
@@ -21,7 +22,7 @@ class Measurement:
     groups: tuple[Figures, ...]
     server_cpu_seconds: float
     client_cpu_seconds: float
-    others_cpu_seconds: float
+    elsewhere_cpu_seconds: float
     peak_mib: float
 
     @property
@@ -32,6 +33,10 @@ class Measurement:
     @property
     def cores_busy(self) -> float:
         return self.server_cpu_seconds / self.seconds
+
+    @property
+    def cores_busy_elsewhere(self) -> float:
+        return self.elsewhere_cpu_seconds / self.seconds
 
 
 HEADER = (

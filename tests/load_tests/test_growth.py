@@ -4,8 +4,8 @@ from load_tests.growth import cliffs, quarters
 
 
 def test_a_fall_below_what_less_load_had_is_a_cliff() -> None:
-    assert cliffs("callers", [1, 2, 4], [50.0, 100.0, 80.0]) == [
-        "Cliff at 4 callers: 80 a second after 100."
+    assert cliffs("callers", [1, 2, 4], [50.0, 100.0, 79.0]) == [
+        "Cliff at 4 callers: 79 a second after 100."
     ]
 
 
