@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with contextlib.ExitStack() as stack:
             servers, notes = start_all(stack, options.precision.split(), options.peers.split())
+            notes.append(f"Calls begin for {options.seconds:g} s of a run; all are awaited.")
             measurements = measure_all(servers, workloads, options.rounds, options.seconds)
             encoders = [
                 engine.measure(server, options.rounds, options.seconds)
