@@ -136,7 +136,7 @@ class Lanes:
     def __init__(
         self,
         *,
-        bulk_window_tokens: int = 1024,
+        bulk_window_tokens: int = 1536,
         interactive_window_tokens: int = 1024,
         small_call_tokens: int = 512,
     ) -> None:

@@ -83,7 +83,7 @@ class Settings:
         "Estimated tokens of bulk calls that Triton has at a time, from this gateway; the others"
         " wait here for their turn. Too high and queries wait behind them, too low and the machine"
         " idles; several encoder instances need as many times more.",
-    ] = 1024
+    ] = 1536
     interactive_window_tokens: Annotated[
         int,
         "The same for interactive calls. With both windows full, bulk and interactive calls get"
