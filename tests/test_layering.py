@@ -22,9 +22,11 @@ MAY_IMPORT = {
     "gateway.errors": set[str](),
     "gateway.embedder": {"gateway.errors"},
     "gateway.settings": {"gateway.errors", "gateway.encoding", "gateway.keys"},
+    "gateway.rpc_errors": {"gateway.errors"},
     "gateway.triton_wheel": set[str](),
     "export.errors": set[str](),
     # Copied beside the steps, where there is no package `export`.
+    "export.inference": set[str](),
     "export.integrity": set[str](),
     "export.microbatching": set[str](),
     "export.quantization": set[str](),

@@ -20,8 +20,9 @@ from gateway.errors import (
     TritonUnavailable,
     UpstreamError,
 )
+from gateway.rpc_errors import ERRORS_BY_CODE, MESSAGES
 from gateway.tensors import EMBEDDINGS
-from gateway.triton import ERRORS_BY_CODE, MESSAGES, TritonEmbedder
+from gateway.triton import TritonEmbedder
 from tests.fakes import (
     ENSEMBLE,
     PARAMETERS,
