@@ -1,9 +1,17 @@
 """Fixtures of every ring; those of one folder's modules stand in that folder."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Coroutine tests run on asyncio, as the gateway does."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def one_event_loop(anyio_backend: str) -> AsyncIterator[None]:
+    """Keeps the loop of the session open: grpc.aio still answers to it after a test has ended."""
+    yield

@@ -139,7 +139,8 @@ async def test_the_first_failing_chunk_cancels_the_others(
     with pytest.raises(InferenceFailed) as caught:
         await embedder.embed(call_for(*MANY, timeout_seconds=60))
     assert isinstance(caught.value.__cause__, grpc.RpcError)
-    await wait_until(lambda: triton.cancelled == len(triton.requests) - 1 > 1)
+    # Those that had not reached Triton yet are not seen by it.
+    await wait_until(lambda: triton.cancelled == len(triton.requests) - 1)
 
 
 async def wait_until(statement: Any) -> None:
