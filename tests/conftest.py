@@ -14,4 +14,4 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session", autouse=True)
 async def one_event_loop(anyio_backend: str) -> AsyncIterator[None]:
     """Keeps the loop of the session open: grpc.aio still answers to it after a test has ended."""
-    yield
+    yield  # noqa: PT022 - the teardown is what keeps the loop

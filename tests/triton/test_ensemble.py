@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import copy
 import math
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -174,7 +175,7 @@ def test_truncation_keeps_the_asked_end(
     client: httpx.Client, reference: SentenceTransformer, strategy: str
 ) -> None:
     words = ["bread", "water", "salt", "oven", "baker", "table", "seven"] * 43  # a token each
-    tokenizer = reference.tokenizer
+    tokenizer = copy.deepcopy(reference.tokenizer)  # other tests use it too
     tokenizer.truncation_side = "left" if strategy == "start" else "right"
     kept = tokenizer(" ".join(words), truncation=True, max_length=256)["input_ids"]
     expected = tokenizer.decode(kept, skip_special_tokens=True)
