@@ -33,13 +33,15 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
-def steps_digest() -> str:
-    """SHA-256 over the hand-written files, so that an upgrade is noticed."""
+def exporter_digest() -> str:
+    """SHA-256 over the exporter and the hand-written steps, so that an upgrade is noticed."""
+    exporter = sorted(path.name for path in files("export").iterdir() if path.name.endswith(".py"))
+    sources = [files("export").joinpath(name) for name in exporter]
+    steps = files("export.model_repository")
+    sources += [steps.joinpath(step, "1", "model.py") for step in sorted(STEPS)]
     digest = hashlib.sha256()
-    for step, modules in STEPS.items():
-        digest.update(files("export.model_repository").joinpath(step, "1", "model.py").read_bytes())
-        for module in modules:
-            digest.update(files("export").joinpath(f"{module}.py").read_bytes())
+    for source in sources:
+        digest.update(source.read_bytes())
     return digest.hexdigest()
 
 

@@ -11,12 +11,12 @@ from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, Pooling
 from export.errors import RepositoryConflict
 from export.manifest import (
     Manifest,
+    exporter_digest,
     hash_files,
     is_intact,
     library_versions,
     read_manifest,
     served_names,
-    steps_digest,
     write_manifest,
 )
 from export.quality import Quality, calibration_texts, compare, encode_corpus
@@ -143,7 +143,8 @@ def _request(options: ExportOptions, checkpoint: Checkpoint) -> dict[str, Any]:
         "pooling": options.pooling,
         "max_length": options.max_length,
         "serving": asdict(options.serving),
-        "steps": steps_digest(),
+        "exporter": exporter_digest(),
+        "versions": library_versions(),
     }
     request: dict[str, Any] = json.loads(json.dumps(asked))
     return request

@@ -107,6 +107,16 @@ def test_a_changed_option_exports_again(bert: Path, tmp_path: Path) -> None:
     assert '"32"' in config
 
 
+def test_an_export_of_another_exporter_is_made_again(bert: Path, tmp_path: Path) -> None:
+    run(bert, tmp_path / "models")
+    path = tmp_path / "models/tiny--bert/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["request"]["exporter"] = "an older one"
+    path.write_text(json.dumps(manifest))
+
+    assert run(bert, tmp_path / "models").fresh
+
+
 @pytest.mark.parametrize("file", ["model.onnx", "model.onnx.data"])
 def test_a_corrupted_file_is_noticed_and_exported_again(
     bert: Path, tmp_path: Path, file: str
