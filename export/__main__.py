@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--precision", choices=get_args(Precision), default="fp32", help="weights of the encoder")
     add("--target", choices=["cpu"], default="cpu", help="what the encoder runs on")
     add("--threads", type=int, default=0, help="encoder threads (default: 0, all cores)")
-    add("--micro-batch-tokens", type=_positive, default=256, help="tokens (default: %(default)s)")
+    add("--micro-batch-tokens", type=_positive, default=128, help="tokens (default: %(default)s)")
     add("--force", action="store_true", help="export again even if nothing changed")
     return parser
 

@@ -4,8 +4,6 @@ The exporter copies this file beside the encoder step's `model.py`, byte for byt
 """
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -42,17 +40,14 @@ class CpuEncoder:
         self.threads = threads or len(os.sched_getaffinity(0))
         self._alone = _session(path, self.threads)
         self._beside = _session(path, 1) if self.threads > 1 else self._alone
-        self._pool = ThreadPoolExecutor(self.threads)
 
     def encode(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
         """(T,) int64 token ids and (N,) int32 lengths → (N, D) float32, on all threads."""
         return _run(self._alone, input_ids, seq_lens)
 
-    def encode_all(self, micro_batches: Sequence[tuple[Ids, Lengths]]) -> list[Embeddings]:
-        """The embeddings (N', D) of each micro-batch."""
-        if len(micro_batches) == 1:
-            return [self.encode(*micro_batches[0])]
-        return list(self._pool.map(lambda batch: _run(self._beside, *batch), micro_batches))
+    def encode_beside(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
+        """The same on one thread; the caller has a thread for each that runs beside it."""
+        return _run(self._beside, input_ids, seq_lens)
 
 
 def _check_processor() -> None:
@@ -66,6 +61,8 @@ def _check_processor() -> None:
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Its threads spin during a run, not after it: others want the cores then.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(
         path,
         options,

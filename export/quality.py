@@ -5,6 +5,7 @@ import importlib.util
 import random
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from export.batching import Batcher
 from export.errors import VerificationFailed
 from export.inference import CpuEncoder
-from export.microbatching import encode_in_micro_batches
 from export.quantization import normalize
 from export.tokenization import PackedTokenizer
 
@@ -69,16 +70,16 @@ def encode_corpus(model_onnx: Path, tokenizer: PackedTokenizer, max_tokens: int,
     max_tokens  of a micro-batch
     name        of the precision, for the progress bar
     """
-    encoder = CpuEncoder(model_onnx)
     texts = real_texts(TEXTS + CALIBRATION_TEXTS)[:TEXTS]
     calls = [texts[start : start + CALL_TEXTS] for start in range(0, len(texts), CALL_TEXTS)]
     tokenized = [tokenizer.tokenize(call) for call in calls]
-    started = time.perf_counter()
-    rows = [
-        encode_in_micro_batches(encoder.encode_all, ids, lengths, max_tokens, encoder.threads)
-        for ids, lengths in tqdm(tokenized, desc=f"Encoding, {name}", unit="call", leave=False)
-    ]
-    seconds = time.perf_counter() - started
+    with closing(Batcher(CpuEncoder(model_onnx), max_tokens)) as batcher:
+        started = time.perf_counter()
+        rows = [
+            batcher.submit(*call).result()
+            for call in tqdm(tokenized, desc=f"Encoding, {name}", unit="call", leave=False)
+        ]
+        seconds = time.perf_counter() - started
     tokens = sum(len(ids) for ids, _ in tokenized)
     return Run(normalize(np.concatenate(rows)), tokens / seconds)
 

@@ -41,7 +41,7 @@ ENSEMBLE_NAMES = {"SEQ_LENS": "TOKEN_COUNT"}  # the lengths are also an answer
 # Step → modules of export/ that its model.py imports from beside itself.
 STEPS = {
     "tokenizer": ("integrity", "tokenization"),
-    "encoder": ("inference", "integrity", "microbatching"),
+    "encoder": ("batching", "inference", "integrity"),
     "quantize": ("quantization",),
 }
 
@@ -57,7 +57,7 @@ class Serving:
     aliases: tuple[str, ...] = ()
     matryoshka: bool = False
     precision: Precision = "fp32"
-    micro_batch_tokens: int = 256  # fastest of 256, 512, 1024: docs/decisions/0006
+    micro_batch_tokens: int = 128  # docs/decisions/0012
     threads: int = 0  # 0: every core the encoder's process may use
 
     @property

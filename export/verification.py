@@ -5,6 +5,7 @@ tokenizer.json and model.onnx run as the steps run them, in every composition of
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from export.batching import Batcher
 from export.checkpoint import ModelSpec, Pooling
 from export.errors import VerificationFailed
 from export.inference import CpuEncoder
-from export.microbatching import encode_in_micro_batches
 from export.quantization import normalize
 from export.repository import Precision, Serving
 from export.tokenization import KEEP_END, KEEP_START, PackedTokenizer
@@ -149,9 +150,8 @@ def _compositions(
     yield np.concatenate([encoder.encode(row, lengths[i : i + 1]) for i, row in enumerate(rows)])
     for budget, arranged in ((10**9, order), (micro_batch_tokens, order[::-1]), (64, shuffled)):
         input_ids = np.concatenate([rows[i] for i in arranged])
-        found = encode_in_micro_batches(
-            encoder.encode_all, input_ids, lengths[arranged], budget, encoder.threads
-        )
+        with closing(Batcher(encoder, budget)) as batcher:
+            found = batcher.submit(input_ids, lengths[arranged]).result()
         yield found[np.argsort(arranged)]
 
 

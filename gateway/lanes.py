@@ -1,9 +1,10 @@
 """Whose chunk goes to Triton next: two lanes, each a window of tokens shared by its callers.
 
-Chunks of big calls take the bulk lane, small calls the interactive one. Triton answers in the
-order of arrival, so both lanes wait equally long, and the rate of a lane is its tokens in flight
-over that wait: when both are full, the ratio of their windows is the ratio of their rates. Neither
-goes first and neither starves, and what a query finds ahead of it is at most one window of each.
+Chunks of big calls take the bulk lane, small calls the interactive one, so that neither fills the
+other's place. What Triton has of both goes by the encoder's order. On a CPU that is every other
+micro-batch for the oldest request (`export/batching.py`). An encoder that answers in the order of
+arrival makes both lanes wait equally long, and then the ratio of their rates is that of their
+windows. Neither goes first and neither starves.
 
 What waits, waits here: in an order that is fair between callers, and gone once it is cancelled.
 """
@@ -136,7 +137,7 @@ class Lanes:
     def __init__(
         self,
         *,
-        bulk_window_tokens: int = 1536,
+        bulk_window_tokens: int = 2048,
         interactive_window_tokens: int = 1024,
         small_call_tokens: int = 512,
     ) -> None:

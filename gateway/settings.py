@@ -69,9 +69,9 @@ class Settings:
     ] = 1_000_000
     chunk_tokens: Annotated[
         int,
-        "Estimated tokens of one Triton request. Higher delays small calls behind big ones,"
-        " lower costs overhead for each request.",
-    ] = 512
+        "Estimated tokens of one Triton request. Higher mixes callers less, lower costs overhead"
+        " for each request.",
+    ] = 1024
     chunk_texts: Annotated[int, "Texts of one Triton request."] = 64
     small_call_tokens: Annotated[
         int,
@@ -81,13 +81,13 @@ class Settings:
     bulk_window_tokens: Annotated[
         int,
         "Estimated tokens of bulk calls that Triton has at a time, from this gateway; the others"
-        " wait here for their turn. Too high and queries wait behind them, too low and the machine"
-        " idles; several encoder instances need as many times more.",
-    ] = 1536
+        " wait here for their turn. Too high and big calls get more than small ones, too low and"
+        " the machine idles; several encoder instances need as many times more.",
+    ] = 2048
     interactive_window_tokens: Annotated[
         int,
-        "The same for interactive calls. With both windows full, bulk and interactive calls get"
-        " tokens in the ratio of their windows.",
+        "The same for interactive calls. An encoder that answers in the order of arrival gives"
+        " both lanes tokens in the ratio of their windows.",
     ] = 1024
     multi_format_object: Annotated[
         Literal["auto", "embedding", "embedding_dict"],

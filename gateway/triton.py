@@ -51,7 +51,7 @@ class TritonEmbedder:
         self,
         address: str,
         *,
-        chunk_tokens: int = 512,
+        chunk_tokens: int = 1024,
         chunk_texts: int = 64,
         lanes: Lanes | None = None,
     ) -> None:

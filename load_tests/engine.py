@@ -117,15 +117,12 @@ def micro_batches(
 
 
 def _encoding(step: EncoderStep, ids: Sequence[list[int]]) -> Callable[[], float]:
-    """A function that encodes all texts as one dynamic batch; returns their tokens."""
-    requests = [
-        request(list(ids[start : start + REQUEST_TEXTS]))
-        for start in range(0, len(ids), REQUEST_TEXTS)
-    ]
+    """A function that encodes all texts at once; returns their tokens."""
+    starts = range(0, len(ids), REQUEST_TEXTS)
     tokens = float(sum(map(len, ids)))
 
     def encode() -> float:
-        step.run(requests)
+        step.run([request(list(ids[start : start + REQUEST_TEXTS])) for start in starts])
         return tokens
 
     return encode

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -31,7 +32,18 @@ class Response:
     error: object = None
 
 
-Request = dict[str, Tensor]
+class Request:
+    """Tensors by name; resolves `answer` when the step sends one."""
+
+    def __init__(self, *tensors: Tensor) -> None:
+        self.tensors = {tensor.name: tensor for tensor in tensors}
+        self.answer: Future[Response] = Future()
+
+    def get_response_sender(self) -> "Request":
+        return self
+
+    def send(self, response: Response, flags: int) -> None:
+        self.answer.set_result(response)
 
 
 class EncoderStep:
@@ -61,16 +73,18 @@ class EncoderStep:
         return int(self.config.parameters[parameter].string_value)
 
     def run(self, requests: list[Request]) -> None:
-        """One dynamic batch, the answers thrown away."""
-        for answer in self._model.execute(requests):
-            assert answer.error is None, answer.error
+        """All at once; returns when all are answered, and throws the answers away."""
+        self._model.execute(requests)
+        for request in requests:
+            response = request.answer.result()
+            assert response.error is None, response.error
 
 
 def request(texts: list[list[int]]) -> Request:
     """What the tokenizer hands to the encoder for one request."""
     lengths = np.array([[len(ids) for ids in texts]], dtype=np.int32)
     input_ids = np.concatenate([np.array(ids, dtype=np.int64) for ids in texts])[np.newaxis]
-    return {"INPUT_IDS": Tensor("INPUT_IDS", input_ids), "SEQ_LENS": Tensor("SEQ_LENS", lengths)}
+    return Request(Tensor("INPUT_IDS", input_ids), Tensor("SEQ_LENS", lengths))
 
 
 def _load(folder: Path) -> ModuleType:
@@ -81,7 +95,8 @@ def _load(folder: Path) -> ModuleType:
         InferenceRequest=Request,
         InferenceResponse=lambda tensors=(), error=None: Response(tuple(tensors), error),
         TritonError=str,
-        get_input_tensor_by_name=lambda given, name: given[name],
+        get_input_tensor_by_name=lambda given, name: given.tensors[name],
+        TRITONSERVER_RESPONSE_COMPLETE_FINAL=1,
     )
     sys.modules[STAND_IN] = stand_in
     sys.path.append(str(folder))

@@ -26,9 +26,9 @@ MAY_IMPORT = {
     "gateway.triton_wheel": set[str](),
     "export.errors": set[str](),
     # Copied beside the steps, where there is no package `export`.
+    "export.batching": set[str](),
     "export.inference": set[str](),
     "export.integrity": set[str](),
-    "export.microbatching": set[str](),
     "export.quantization": set[str](),
     "export.tokenization": set[str](),
 }

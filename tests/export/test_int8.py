@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.batching import Batcher
 from export.calibration import largest_channels
 from export.checkpoint import describe, resolve
 from export.encoder import convert, load_transformer, write_model
 from export.errors import VerificationFailed
 from export.inference import CpuEncoder
 from export.int8 import linears, quantize_linears, quantize_weights, smoothing
-from export.microbatching import encode_in_micro_batches
 from export.quality import Run, calibration_texts, compare, real_texts, recall
 from export.quantization import normalize
 from export.tokenization import PackedTokenizer
@@ -60,7 +60,7 @@ def test_int8_is_close_and_does_not_see_its_neighbours(tmp_path: Path) -> None:
     )
     expected = exact.encode(input_ids, seq_lens)
     alone = np.concatenate([quantized.encode(ids, np.array([len(ids)], np.int32)) for ids in texts])
-    together = encode_in_micro_batches(quantized.encode_all, input_ids, seq_lens, 128, 2)
+    together = Batcher(quantized, max_tokens=128).submit(input_ids, seq_lens).result()
 
     assert (normalize(expected) * normalize(together)).sum(axis=1).min() > MIN_COSINE
     np.testing.assert_allclose(normalize(together), normalize(alone), atol=1e-6)

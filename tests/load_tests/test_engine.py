@@ -59,6 +59,6 @@ def test_micro_batches_keep_the_budget_and_every_token() -> None:
 
 
 def test_a_request_is_packed_as_the_tokenizer_step_packs_it() -> None:
-    tensors = request([[101, 7, 102], [101, 102]])
+    tensors = request([[101, 7, 102], [101, 102]]).tensors
     assert tensors["INPUT_IDS"].as_numpy().tolist() == [[101, 7, 102, 101, 102]]
     assert tensors["SEQ_LENS"].as_numpy().tolist() == [[3, 2]]

@@ -1,20 +1,22 @@
 """Triton's encoder step on a CPU: INPUT_IDS, SEQ_LENS → EMBEDDING, with onnxruntime inside.
 
-All requests of a dynamic batch are taken together, so that texts of like length from different
-callers share a micro-batch.
+`execute` only takes requests in; the batcher's workers answer each when its texts are done.
+Nothing waits in Triton's queue, so texts of different callers share micro-batches at any moment.
 """
 
 from __future__ import annotations  # Triton's requests have a type only while it serves
 
 import json
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from batching import Batcher
 from inference import CpuEncoder
 from integrity import check_files
-from microbatching import encode_in_micro_batches
 from numpy.typing import NDArray
 
 
@@ -24,27 +26,21 @@ class TritonPythonModel:
         settings = {key: value["string_value"] for key, value in parameters.items()}
         folder = Path(args["model_repository"]) / args["model_version"]
         check_files(folder, json.loads(settings["sha256"]))
-        self.max_tokens = int(settings["micro_batch_tokens"])
-        self.encoder = CpuEncoder(
-            folder / "model.onnx", int(settings["threads"]), settings["precision"]
-        )
+        encoder = CpuEncoder(folder / "model.onnx", int(settings["threads"]), settings["precision"])
+        self.batcher = Batcher(encoder, int(settings["micro_batch_tokens"]))
 
-    def execute(
-        self, requests: list[pb_utils.InferenceRequest]
-    ) -> list[pb_utils.InferenceResponse]:
-        batch = [_read(request) for request in requests]
-        try:
-            embeddings = encode_in_micro_batches(
-                self.encoder.encode_all,
-                np.concatenate([input_ids for input_ids, _ in batch]),
-                np.concatenate([seq_lens for _, seq_lens in batch]),
-                self.max_tokens,
-                self.encoder.threads,
-            )
-        except Exception as error:  # the requests of a batch fail together, the server lives
-            return [_failure(error) for _ in requests]
-        ends = np.cumsum([len(seq_lens) for _, seq_lens in batch])
-        return [_response(rows) for rows in np.split(embeddings, ends[:-1])]
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
+        for request in requests:
+            sender = request.get_response_sender()
+            try:
+                embeddings = self.batcher.submit(*_read(request))
+            except Exception as error:  # one bad request must not fail its neighbours
+                _send(sender, _failure(error))
+            else:
+                embeddings.add_done_callback(partial(_answer, sender))
+
+    def finalize(self) -> None:
+        self.batcher.close()
 
 
 def _read(request: pb_utils.InferenceRequest) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -54,9 +50,18 @@ def _read(request: pb_utils.InferenceRequest) -> tuple[NDArray[Any], NDArray[Any
     return input_ids, seq_lens
 
 
+def _answer(sender: pb_utils.InferenceResponseSender, embeddings: Future[NDArray[Any]]) -> None:
+    error = embeddings.exception()
+    _send(sender, _failure(error) if error else _response(embeddings.result()))
+
+
 def _response(embeddings: NDArray[Any]) -> pb_utils.InferenceResponse:
     return pb_utils.InferenceResponse([pb_utils.Tensor("EMBEDDING", embeddings[np.newaxis])])
 
 
-def _failure(error: Exception) -> pb_utils.InferenceResponse:
+def _failure(error: BaseException) -> pb_utils.InferenceResponse:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"encoder: {error}"))
+
+
+def _send(sender: pb_utils.InferenceResponseSender, response: pb_utils.InferenceResponse) -> None:
+    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
