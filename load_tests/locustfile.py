@@ -18,6 +18,7 @@ from load_tests.scenarios import SCENARIOS, Record, Scenario
 
 RECORDS = Path(os.environ.get("LOAD_RECORDS", "build/load/records.csv"))
 MODEL = os.environ.get("MODEL", "")  # the first one that the service lists if empty
+SEED = os.environ.get("SEED", "")  # the same texts at every run; another for other texts
 API_KEY = os.environ.get("API_KEY", "")
 
 
@@ -30,7 +31,7 @@ class EmbeddingUser(FastHttpUser):
     numbers = itertools.count()
 
     def on_start(self) -> None:
-        self.texts = texts(self.scenario.lengths, f"{time.time()}/{next(self.numbers)}")
+        self.texts = texts(self.scenario.lengths, f"{SEED}/{next(self.numbers)}")
         self.headers = {"Authorization": f"Bearer {API_KEY}"}
         models = self.client.get("/v1/models", headers=self.headers, name="models").json()
         self.model = MODEL or models["data"][0]["id"]
