@@ -19,7 +19,7 @@ from gateway.encoding import encode, precisions_of
 from gateway.errors import ModelNotFound, TritonUnavailable
 from gateway.keys import check_key
 from gateway.metrics import Metrics
-from gateway.middleware import run_unless_hung_up
+from gateway.middleware import read_body, run_unless_hung_up
 from gateway.models import Catalogue, ServedModel
 from gateway.settings import Settings
 
@@ -51,7 +51,7 @@ async def create_embeddings(request: Request) -> Response:
     deadline = asyncio.get_running_loop().time() + gateway.settings.timeout_seconds
     async with asyncio.timeout_at(deadline):
         asked = parse_request(
-            await request.body(),
+            await read_body(request, gateway.settings.max_body_bytes),
             max_texts=gateway.settings.max_texts,
             max_prompt_characters=gateway.settings.max_prompt_characters,
         )
