@@ -93,7 +93,7 @@ def _answer(request: Request, exception: Exception) -> Response:
     """The one place where an exception becomes a response; nothing foreign gets out."""
     error = _translate(exception)
     if isinstance(error, UpstreamError):
-        request.app.state.gateway.metrics.upstream_errors.labels(error.code).inc()
+        request.app.state.gateway.metrics.upstream_errors(error.code).inc()
     if not isinstance(error, ClientError):
         _log(error, exception, request.state.request_id)
     return JSONResponse(render_error(error), error.status, error.headers)

@@ -68,8 +68,8 @@ class RequestScope:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's name, never the path: callers choose paths.
         route = getattr(scope.get("route"), "name", "unknown")
-        self._metrics.requests.labels(route, status).inc()
-        self._metrics.duration.labels(route).observe(seconds)
+        self._metrics.requests(route, status).inc()
+        self._metrics.duration(route).observe(seconds)
         request_id = scope["state"]["request_id"]
         access_log.info(
             "%s %s %d %.1fms %s", scope["method"], route, status, seconds * 1000, request_id

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import grpc
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from gateway import chunking, tensors
-from gateway.embedder import EmbeddingCall, Embeddings, Ensemble, Repository
+from gateway.embedder import EmbeddingCall, Embeddings, Ensemble, Precision, Repository
 from gateway.errors import ContractMismatch, InputTooLong, NotFinite
 from gateway.lanes import Lane, Lanes
 from gateway.rpc_errors import MESSAGES, map_rpc_errors
@@ -186,12 +187,11 @@ def _declared(
 def build_request(call: EmbeddingCall, chunk: Sequence[int]) -> service_pb2.ModelInferRequest:
     """The ModelInferRequest for the texts of `chunk`; names only the outputs wanted."""
     texts = [call.texts[index] for index in chunk]
-    wanted = [tensors.EMBEDDINGS[precision] for precision in call.precisions]
     return service_pb2.ModelInferRequest(
         model_name=call.ensemble,
         id=call.request_id,
         inputs=[_input(tensors.TEXT, len(texts)), *_OPTIONS],
-        outputs=[_output(tensor) for tensor in (*wanted, tensors.TOKEN_COUNT)],
+        outputs=_outputs(call.precisions),
         raw_input_contents=[
             tensors.pack_bytes(texts),
             tensors.pack_int32(tensors.TRUNCATION_CODES[call.truncation]),
@@ -207,8 +207,11 @@ def _input(tensor: tensors.Tensor, size: int) -> Message:
     )
 
 
-def _output(tensor: tensors.Tensor) -> Message:
-    return service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=tensor.name)
+@cache
+def _outputs(precisions: tuple[Precision, ...]) -> list[Message]:
+    wanted = [*(tensors.EMBEDDINGS[precision] for precision in precisions), tensors.TOKEN_COUNT]
+    output = service_pb2.ModelInferRequest.InferRequestedOutputTensor
+    return [output(name=tensor.name) for tensor in wanted]
 
 
 _OPTIONS = [
