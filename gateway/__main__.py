@@ -52,6 +52,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         ws="none",
         access_log=False,  # gateway.access has the request id and no path
         server_header=False,
+        proxy_headers=False,  # whom a caller claims to speak for must not buy a share of a lane
         timeout_graceful_shutdown=int(settings.timeout_seconds) + 1,
     )
     with suppress(KeyboardInterrupt):

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from gateway import endpoints
 from gateway.admission import Admission
@@ -27,7 +27,7 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.metrics import Metrics
-from gateway.middleware import BodyLimit, RequestScope
+from gateway.middleware import RequestScope
 from gateway.models import Catalogue
 from gateway.settings import Settings
 
@@ -39,17 +39,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def create_app(settings: Settings, embedder: Embedder) -> Starlette:
     """The ASGI app; it starts before its models do and answers 503 until they are ready."""
     metrics = Metrics(embedder.waiting_tokens)
-    app = Starlette(
-        routes=_routes(),
-        middleware=[
-            Middleware(RequestScope, metrics=metrics, answer_crash=_answer),
-            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
-        ],
-        exception_handlers={
-            kind: _handle for kind in (GatewayError, HTTPException, ClientDisconnect, TimeoutError)
-        },
-        lifespan=_lifespan,
-    )
+    app = App(routes=_routes(), lifespan=_lifespan)
     app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
     app.state.gateway = Gateway(
         settings=settings,
@@ -59,6 +49,13 @@ def create_app(settings: Settings, embedder: Embedder) -> Starlette:
         metrics=metrics,
     )
     return app
+
+
+class App(Starlette):
+    """Starlette with one layer around its routes: whatever they raise is answered there."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return RequestScope(self.router, self.state.gateway.metrics, _answer)
 
 
 def _routes() -> list[Route]:
@@ -92,15 +89,11 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     await gateway.embedder.close()
 
 
-async def _handle(request: Request, exception: Exception) -> Response:
-    return _answer(request, exception)
-
-
 def _answer(request: Request, exception: Exception) -> Response:
     """The one place where an exception becomes a response; nothing foreign gets out."""
     error = _translate(exception)
     if isinstance(error, UpstreamError):
-        request.app.state.gateway.metrics.upstream_errors.labels(error.code).inc()
+        request.app.state.gateway.metrics.upstream_errors(error.code).inc()
     if not isinstance(error, ClientError):
         _log(error, exception, request.state.request_id)
     return JSONResponse(render_error(error), error.status, error.headers)

@@ -40,7 +40,7 @@ class EmbeddingCall:
     ensemble: str
     texts: Sequence[bytes]
     token_estimates: Sequence[int]
-    precisions: Sequence[Precision]
+    precisions: tuple[Precision, ...]
     dimensions: int
     normalized: bool
     truncation: Truncation

@@ -14,12 +14,12 @@ from starlette.responses import Response
 from gateway.admission import Admission
 from gateway.chunking import estimate_tokens
 from gateway.contract import EmbeddingRequest, EmbeddingResponse, parse_request, render_response
-from gateway.embedder import Caller, Embedder, EmbeddingCall, Embeddings
+from gateway.embedder import Caller, Embedder, EmbeddingCall
 from gateway.encoding import encode, precisions_of
 from gateway.errors import ModelNotFound, TritonUnavailable
 from gateway.keys import check_key
 from gateway.metrics import Metrics
-from gateway.middleware import run_unless_hung_up
+from gateway.middleware import read_body, run_unless_hung_up
 from gateway.models import Catalogue, ServedModel
 from gateway.settings import Settings
 
@@ -51,7 +51,7 @@ async def create_embeddings(request: Request) -> Response:
     deadline = asyncio.get_running_loop().time() + gateway.settings.timeout_seconds
     async with asyncio.timeout_at(deadline):
         asked = parse_request(
-            await request.body(),
+            await read_body(request, gateway.settings.max_body_bytes),
             max_texts=gateway.settings.max_texts,
             max_prompt_characters=gateway.settings.max_prompt_characters,
         )
@@ -59,11 +59,13 @@ async def create_embeddings(request: Request) -> Response:
         call = _prepare(asked, model, deadline, request.state.request_id, caller)
         with gateway.admission.admit(sum(call.token_estimates)):
             embeddings = await run_unless_hung_up(request, gateway.embedder.embed(call))
-    _count(gateway.metrics, model, embeddings)
+    tokens = int(embeddings.token_counts.sum())
+    gateway.metrics.texts(model.id).inc(len(call.texts))
+    gateway.metrics.tokens(model.id).inc(tokens)
     response = EmbeddingResponse(
         model=model.id,
         columns=encode(embeddings.arrays, asked.formats, gateway.settings.binary_bit_order),
-        tokens=int(embeddings.token_counts.sum()),
+        tokens=tokens,
         normalized=call.normalized,
         dimensions=call.dimensions,
         dict_object=_dict_object(request),
@@ -86,11 +88,6 @@ def _prepare(
         request_id=request_id,
         caller=caller,
     )
-
-
-def _count(metrics: Metrics, model: ServedModel, embeddings: Embeddings) -> None:
-    metrics.texts.labels(model.id).inc(len(embeddings.token_counts))
-    metrics.tokens.labels(model.id).inc(int(embeddings.token_counts.sum()))
 
 
 def _dict_object(request: Request) -> str:

@@ -240,7 +240,7 @@ class UpstreamError(GatewayError):
     """The caller can only retry."""
 
     # Seconds, 1 to 30: above 30 the strictest SDK ignores the header, contract 3.4.
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -254,10 +254,10 @@ class Overloaded(UpstreamError):
 
     status, type, code = 429, "too_many_requests_error", "overloaded"
     openai_type = "rate_limit_error"
-    retry_after = 1
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, {"retry_after": self.retry_after})
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message, {"retry_after": retry_after})
+        self.retry_after = retry_after
 
 
 class TritonUnavailable(UpstreamError):

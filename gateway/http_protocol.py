@@ -28,6 +28,7 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._unparsed_bytes = 0
+        self._is_in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -41,15 +42,18 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unparsed_bytes += len(data)  # the callbacks below set it back
         super().data_received(data)
+        if self._is_in_head:
+            self._expect_head()
         if self._unparsed_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(f"the path and headers are above {MAX_HEAD_BYTES} bytes")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._expect_head()
+        self._is_in_head = True
 
     def on_headers_complete(self) -> None:
         self._unparsed_bytes = 0
+        self._is_in_head = False
         self._head_arrived()
         super().on_headers_complete()
 

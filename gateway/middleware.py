@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import re
-import uuid
-from collections.abc import Callable, Coroutine
+import secrets
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any, TypeVar
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,9 +47,11 @@ class RequestScope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
-                headers["x-total-time"] = f"{(perf_counter() - started) * 1000:.2f}"
+                milliseconds = (perf_counter() - started) * 1000
+                message["headers"] += [
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-total-time", b"%.2f" % milliseconds),
+                ]
             await send(message)
 
         with self._metrics.in_flight.track_inprogress():
@@ -66,8 +68,8 @@ class RequestScope:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's name, never the path: callers choose paths.
         route = getattr(scope.get("route"), "name", "unknown")
-        self._metrics.requests.labels(route, status).inc()
-        self._metrics.duration.labels(route).observe(seconds)
+        self._metrics.requests(route, status).inc()
+        self._metrics.duration(route).observe(seconds)
         request_id = scope["state"]["request_id"]
         access_log.info(
             "%s %s %d %.1fms %s", scope["method"], route, status, seconds * 1000, request_id
@@ -76,59 +78,44 @@ class RequestScope:
 
 def _request_id(headers: Headers) -> str:
     sent = headers.get("x-request-id", "")
-    return sent if _SANE_REQUEST_ID.fullmatch(sent) else f"req_{uuid.uuid4().hex}"
+    return sent if _SANE_REQUEST_ID.fullmatch(sent) else f"req_{secrets.token_hex(16)}"
 
 
-class BodyLimit:
-    """Refuses bodies above `max_bytes`, announced or not, when the endpoint begins to read.
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body.
 
-    Not earlier: a wrong key is told so whatever it sends.
+    Raises: BodyTooLarge as soon as the size is announced or reached, ClientDisconnect.
     """
-
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        announced = Headers(scope=scope).get("content-length", "")
-        received = int(announced) if announced.isdecimal() else 0
-        is_announced = received > 0
-
-        async def receive_limited() -> Message:
-            nonlocal received
-            if received > self._max_bytes:
-                raise BodyTooLarge(self._max_bytes)
-            message = await receive()
-            if not is_announced:
-                received += len(message.get("body", b""))
-                if received > self._max_bytes:
-                    raise BodyTooLarge(self._max_bytes)
-            return message
-
-        await self._app(scope, receive_limited, send)
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise BodyTooLarge(max_bytes)
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > max_bytes:
+            raise BodyTooLarge(max_bytes)
+    return bytes(body)
 
 
-async def run_unless_hung_up(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def run_unless_hung_up(request: Request, work: Awaitable[T]) -> T:
     """The result of `work`, which is cancelled if the client closes the connection first.
 
     Raises: HungUp.
     """
-    task = asyncio.create_task(work)
-    gone = asyncio.create_task(_wait_until_gone(request))
+    task = asyncio.current_task()
+    assert task is not None
+    watcher = asyncio.create_task(_cancel_when_gone(request, task))
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise HungUp("the client closed the connection")
-        return task.result()
+        return await work
+    except asyncio.CancelledError:
+        if watcher.done() and not task.uncancel():
+            raise HungUp("the client closed the connection") from None
+        raise
     finally:
-        task.cancel()
-        gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        watcher.cancel()
 
 
-async def _wait_until_gone(request: Request) -> None:
+async def _cancel_when_gone(request: Request, task: asyncio.Task[Any]) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    task.cancel()

@@ -51,11 +51,16 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
-def allocate(precision: Precision, count: int, dimensions: int) -> NDArray[Any]:
-    """Uninitialised rows for `count` texts: (N, d), or (N, ⌈d/8⌉) for the packed precisions."""
+def shape(precision: Precision, count: int, dimensions: int) -> tuple[int, int]:
+    """Of the rows for `count` texts: (N, d), or (N, ⌈d/8⌉) for the packed precisions."""
     is_packed = precision in ("binary", "ubinary")
-    width = (dimensions + 7) // 8 if is_packed else dimensions
-    return np.empty((count, width), dtype=DTYPES[EMBEDDINGS[precision].datatype])
+    return count, (dimensions + 7) // 8 if is_packed else dimensions
+
+
+def allocate(precision: Precision, count: int, dimensions: int) -> NDArray[Any]:
+    """Uninitialised rows for `count` texts."""
+    dtype = DTYPES[EMBEDDINGS[precision].datatype]
+    return np.empty(shape(precision, count, dimensions), dtype)
 
 
 def pack_bytes(texts: Sequence[bytes]) -> bytes:
@@ -71,9 +76,12 @@ def pack_bool(flag: bool) -> bytes:
     return b"\x01" if flag else b"\x00"
 
 
-def unpack(tensor: Tensor, raw: bytes) -> NDArray[Any]:
-    """The numbers in `raw`, flat; a view, not a copy."""
-    return np.frombuffer(raw, dtype=DTYPES[tensor.datatype])
+def unpack(tensor: Tensor, raw: bytes, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The numbers in `raw`; a view, not a copy.
+
+    Raises: ValueError if they do not fill the shape.
+    """
+    return np.frombuffer(raw, DTYPES[tensor.datatype]).reshape(shape)
 
 
 def find_mismatch(

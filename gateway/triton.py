@@ -1,15 +1,17 @@
 """TritonEmbedder: one ModelInfer per chunk on the ensemble."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from gateway import chunking, tensors
-from gateway.embedder import EmbeddingCall, Embeddings, Ensemble, Repository
+from gateway.embedder import EmbeddingCall, Embeddings, Ensemble, Precision, Repository
 from gateway.errors import ContractMismatch, InputTooLong, NotFinite
 from gateway.lanes import Lane, Lanes
 from gateway.rpc_errors import MESSAGES, map_rpc_errors
@@ -85,41 +87,40 @@ class TritonEmbedder:
             call.token_estimates, max_tokens=self._chunk_tokens, max_texts=self._chunk_texts
         )
         lane = self._lanes.lane_of(sum(call.token_estimates))
-        embeddings = _allocate(call)
         if len(chunks) == 1:
-            refusals = [await self._embed_chunk(call, chunks[0], embeddings, lane)]
-        else:
-            refusals = await self._embed_chunks(call, chunks, embeddings, lane)
-        _raise_merged(refusals)
-        return embeddings
-
-    async def _embed_chunks(
-        self, call: EmbeddingCall, chunks: Sequence[list[int]], embeddings: Embeddings, lane: Lane
-    ) -> list[InputTooLong | None]:
+            return await self._embed_chunk(call, chunks[0], lane)
+        embeddings = _allocate(call)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._embed_chunk(call, chunk, embeddings, lane))
+                    group.create_task(self._place_chunk(call, chunk, lane, embeddings))
                     for chunk in chunks
                 ]
         except BaseExceptionGroup as failures:
             first = failures.exceptions[0]
             raise first from first.__cause__
-        return [task.result() for task in tasks]
+        _raise_merged([task.result() for task in tasks])
+        return embeddings
 
-    async def _embed_chunk(
-        self, call: EmbeddingCall, chunk: list[int], embeddings: Embeddings, lane: Lane
+    async def _place_chunk(
+        self, call: EmbeddingCall, chunk: list[int], lane: Lane, embeddings: Embeddings
     ) -> InputTooLong | None:
         """Writes the rows of one chunk, or tells which of its texts are too long."""
-        tokens = sum(call.token_estimates[index] for index in chunk)
         try:
-            async with lane.turn(call.caller, tokens):
-                answer = await self._infer(build_request(call, chunk), call.deadline)
+            rows = await self._embed_chunk(call, chunk, lane)
         except InputTooLong as error:
             overflows = {chunk[index]: length for index, length in error.overflows.items()}
             return InputTooLong(error.max_length, overflows)
-        _write_rows(answer, chunk, embeddings)
+        for precision, array in embeddings.arrays.items():
+            array[chunk] = rows.arrays[precision]
+        embeddings.token_counts[chunk] = rows.token_counts
         return None
+
+    async def _embed_chunk(self, call: EmbeddingCall, chunk: list[int], lane: Lane) -> Embeddings:
+        tokens = sum(call.token_estimates[index] for index in chunk)
+        async with lane.turn(call.caller, tokens):
+            answer = await self._infer(build_request(call, chunk), call.deadline)
+        return read_answer(answer, call, len(chunk))
 
     async def _infer(
         self, request: service_pb2.ModelInferRequest, deadline: float
@@ -186,12 +187,11 @@ def _declared(
 def build_request(call: EmbeddingCall, chunk: Sequence[int]) -> service_pb2.ModelInferRequest:
     """The ModelInferRequest for the texts of `chunk`; names only the outputs wanted."""
     texts = [call.texts[index] for index in chunk]
-    wanted = [tensors.EMBEDDINGS[precision] for precision in call.precisions]
     return service_pb2.ModelInferRequest(
         model_name=call.ensemble,
         id=call.request_id,
         inputs=[_input(tensors.TEXT, len(texts)), *_OPTIONS],
-        outputs=[_output(tensor) for tensor in (*wanted, tensors.TOKEN_COUNT)],
+        outputs=_outputs(call.precisions),
         raw_input_contents=[
             tensors.pack_bytes(texts),
             tensors.pack_int32(tensors.TRUNCATION_CODES[call.truncation]),
@@ -207,8 +207,11 @@ def _input(tensor: tensors.Tensor, size: int) -> Message:
     )
 
 
-def _output(tensor: tensors.Tensor) -> Message:
-    return service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=tensor.name)
+@cache
+def _outputs(precisions: tuple[Precision, ...]) -> list[Message]:
+    wanted = [*(tensors.EMBEDDINGS[precision] for precision in precisions), tensors.TOKEN_COUNT]
+    output = service_pb2.ModelInferRequest.InferRequestedOutputTensor
+    return [output(name=tensor.name) for tensor in wanted]
 
 
 _OPTIONS = [
@@ -226,23 +229,37 @@ def _allocate(call: EmbeddingCall) -> Embeddings:
     return Embeddings(arrays, np.empty(count, dtype=np.int32))
 
 
-def _write_rows(
-    answer: service_pb2.ModelInferResponse, chunk: Sequence[int], embeddings: Embeddings
-) -> None:
-    """Puts the tensors of one answer into the rows `chunk` of the arrays.
+def read_answer(
+    answer: service_pb2.ModelInferResponse, call: EmbeddingCall, count: int
+) -> Embeddings:
+    """The tensors of one answer for `count` texts; the arrays are views on its bytes.
 
     Raises: ContractMismatch if a tensor is missing or has another size, NotFinite.
     """
-    raws = dict(zip((out.name for out in answer.outputs), answer.raw_output_contents, strict=False))
-    targets = {tensors.EMBEDDINGS[name]: array for name, array in embeddings.arrays.items()}
-    for tensor, target in (*targets.items(), (tensors.TOKEN_COUNT, embeddings.token_counts)):
-        raw = raws.get(tensor.name, b"")
-        if len(raw) != len(chunk) * target[0].nbytes:
-            raise ContractMismatch(f"the inference server's {tensor.name} has an unexpected size")
-        rows = tensors.unpack(tensor, raw)
-        if rows.dtype.kind == "f" and not np.isfinite(rows).all():
-            raise NotFinite(MESSAGES[NotFinite])
-        target[chunk] = rows.reshape(len(chunk), *target.shape[1:])
+    names = [output.name for output in answer.outputs]
+    raws = dict(zip(names, answer.raw_output_contents, strict=False))
+    arrays = {
+        precision: _read(
+            raws,
+            tensors.EMBEDDINGS[precision],
+            tensors.shape(precision, count, call.dimensions),
+        )
+        for precision in call.precisions
+    }
+    return Embeddings(arrays, _read(raws, tensors.TOKEN_COUNT, (count,)))
+
+
+def _read(
+    raws: Mapping[str, bytes], tensor: tensors.Tensor, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    try:
+        array = tensors.unpack(tensor, raws.get(tensor.name, b""), shape)
+    except ValueError as error:
+        message = f"the inference server's {tensor.name} has an unexpected size"
+        raise ContractMismatch(message) from error
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise NotFinite(MESSAGES[NotFinite])
+    return array
 
 
 def _raise_merged(refusals: Sequence[InputTooLong | None]) -> None:

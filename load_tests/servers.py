@@ -59,7 +59,7 @@ def ours(precision: str) -> Recipe:
     if not manifests:
         raise CannotStart(f"{repository} holds no exported model: run `make bench`")
     request = orjson.loads(manifests[0].read_bytes())["request"]
-    port = _free_port()
+    port = free_port()
     return Recipe(
         name=f"ours {precision}",
         command=(
@@ -94,7 +94,7 @@ def infinity_onnx() -> Recipe:
 
 def sentence_transformers() -> Recipe:
     """sentence-transformers behind the smallest FastAPI server."""
-    port = _free_port()
+    port = free_port()
     program = Path(__file__).parent / "peers" / "st_server.py"
     return Recipe(
         name="sentence-transformers",
@@ -151,7 +151,7 @@ def embeddings(target: Target, batch: list[str]) -> NDArray[np.float32]:
 
 def _infinity(name: str, engine: str, folder: Path) -> Recipe:
     """Infinity as it comes; it finds a local ONNX file only in the folder that it runs in."""
-    port = _free_port()
+    port = free_port()
     environment = name if name == "infinity-bettertransformer" else "infinity"
     return Recipe(
         name=name,
@@ -183,7 +183,7 @@ def _wait(recipe: Recipe, process: psutil.Process, log_file: Path) -> None:
         time.sleep(0.2)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -1,5 +1,6 @@
 """What every request goes through, in the process and over a real connection."""
 
+import asyncio
 import http.client
 import json
 import logging
@@ -9,9 +10,12 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
 from gateway import Settings, create_app
-from gateway.errors import InferenceFailed
+from gateway.errors import HungUp, InferenceFailed
+from gateway.middleware import run_unless_hung_up
 from tests.fakes import MODEL, FakeEmbedder
 from tests.gateway.serving import serve_app
 
@@ -85,8 +89,36 @@ def test_hanging_up_cancels_the_work(port: int, slow: FakeEmbedder) -> None:
     assert 'route="create_embeddings",status="499"' in metrics
 
 
+@pytest.mark.anyio
+async def test_a_deadline_is_no_hang_up() -> None:
+    async def wait() -> Message:
+        await asyncio.sleep(30)
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await run_unless_hung_up(Request({"type": "http"}, wait), asyncio.sleep(30))
+
+
+@pytest.mark.anyio
+async def test_the_task_of_a_call_that_was_hung_up_can_go_on() -> None:
+    async def hang_up() -> Message:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(HungUp):
+        async with asyncio.timeout(30):
+            await run_unless_hung_up(Request({"type": "http"}, hang_up), asyncio.sleep(30))
+    await asyncio.sleep(0)  # a cancelled task would be stopped here
+
+
 def test_a_body_too_large_is_answered_while_it_is_sent(port: int) -> None:
     response = httpx.post(f"http://127.0.0.1:{port}/v1/embeddings", content=b" " * 5_000_000)
+    assert response.status_code == 413
+
+
+def test_a_body_of_unannounced_size_is_bounded_as_well(port: int) -> None:
+    parts = (b" " * 100_000 for _ in range(50))
+    response = httpx.post(f"http://127.0.0.1:{port}/v1/embeddings", content=parts)
     assert response.status_code == 413
 
 
