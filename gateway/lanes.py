@@ -85,13 +85,14 @@ class Lane:
         queues.setdefault(caller, OrderedDict())[turn] = tokens
         self.waiting_tokens += tokens
         try:
-            await turn
+            # Shielded: a cancelled turn could be handed out before its waiter forgets it.
+            await asyncio.shield(turn)
         except asyncio.CancelledError:
-            if turn.cancelled():
+            if turn.done():
+                self._give_back(tokens)
+            else:
                 self._forget(caller, turn)
                 self._hand_out()
-            else:  # it was taken, and its taker cancelled before it ran on
-                self._give_back(tokens)
             raise
 
     def _forget(self, caller: Caller, turn: asyncio.Future[None]) -> None:

@@ -144,6 +144,23 @@ async def test_a_cancelled_running_chunk_gives_its_place_back(desk: Desk) -> Non
     await desk.answer_all()
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["running first", "waiting first"])
+async def test_a_call_cancelled_with_all_its_chunks_gives_all_places_back(
+    desk: Desk, lane: Lane, order: int
+) -> None:
+    chunks = desk.ask(ANN, 100, 100, 100)
+    await settle()
+    for chunk in chunks[::order]:  # as a TaskGroup does, before any of them runs on
+        chunk.cancel()
+    await settle()
+
+    desk.ask(BEN, 100)
+    await settle()
+    assert desk.arrived[-1] == (BEN, 100)
+    assert lane.waiting_tokens == 0
+    assert all(chunk.cancelled() for chunk in chunks)
+
+
 async def test_a_chunk_cancelled_when_its_turn_has_come_passes_it_on(
     desk: Desk, lane: Lane
 ) -> None:
