@@ -57,6 +57,6 @@ class Admission:
     def _retry_after(self) -> int:
         """Seconds until what is in flight is answered, at the rate of late."""
         if not self._answered_tokens:
-            return LONGEST_RETRY_AFTER_SECONDS
+            return 1
         seconds = self._in_flight * self._answered_seconds / self._answered_tokens
         return min(max(ceil(seconds), 1), LONGEST_RETRY_AFTER_SECONDS)

@@ -81,9 +81,9 @@ def test_the_rate_follows_what_happened_last() -> None:
         assert refuse(admission) == 10
 
 
-def test_before_any_answer_callers_are_sent_away_for_long() -> None:
+def test_before_any_answer_nothing_is_known() -> None:
     admission = Admission(max_tokens=10)
     with pytest.raises(KeyError), admission.admit(10):
         raise KeyError
     with admission.admit(10):
-        assert refuse(admission) == 30
+        assert refuse(admission) == 1
