@@ -57,7 +57,7 @@ class Serving:
     aliases: tuple[str, ...] = ()
     matryoshka: bool = False
     precision: Precision = "fp32"
-    micro_batch_tokens: int = 128  # docs/decisions/0012
+    micro_batch_tokens: int = 128  # docs/decisions/0013
     threads: int = 0  # 0: every core the encoder's process may use
 
     @property
