@@ -38,12 +38,15 @@ def _watch(graph: ir.Graph, node: ir.Node) -> str:
     """Make the largest |x| of each channel of a product's input an output; its name."""
     weights = node.inputs[1]
     assert weights is not None
-    axes = initializer(graph, f"{weights.name}.axes", np.array([0, 1]))
-    size = ir.node("Abs", [node.inputs[0]])
-    largest = ir.node("ReduceMax", [size.outputs[0], axes], attributes={"keepdims": 0})
+    assert weights.const_value is not None
+    shape = initializer(graph, f"{weights.name}.rows", np.array([-1, weights.const_value.shape[0]]))
+    axis = initializer(graph, f"{weights.name}.axis", np.array([0]))
+    rows = ir.node("Reshape", [node.inputs[0], shape])  # (T, K), whatever stands before T
+    size = ir.node("Abs", [rows.outputs[0]])
+    largest = ir.node("ReduceMax", [size.outputs[0], axis], attributes={"keepdims": 0})
     output = largest.outputs[0]
     output.name, output.type = f"{weights.name}.largest", ir.TensorType(ir.DataType.FLOAT)
-    graph.insert_before(node, [size, largest])
+    graph.insert_before(node, [rows, size, largest])
     graph.outputs.append(output)
     return output.name
 

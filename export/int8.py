@@ -3,8 +3,8 @@
 Each token's activations have a scale of their own, so what one text gives does not depend on its
 neighbours; each column of the weights has one too. Integers are multiplied exactly.
 
-    x (1, T, K) ──/ smoothing──▶ |x|, max ──▶ scale (T,) ──QuantizeLinear──▶ uint8 around 128
-                                     └───────────── * ◀──MatMulIntegerToFloat(int8 weights)
+    x (T, K) ──/ smoothing──▶ |x|, max ──▶ scale (T,) ──QuantizeLinear──▶ uint8 around 128
+                                  └───────────── * ◀──MatMulIntegerToFloat(int8 weights)
 
 Smoothing moves the few large channels of the activations into the weights, which have room.
 Products that narrow (K > N, after an activation function) stay float32: their inputs have long
@@ -102,13 +102,13 @@ class _Product:
     def render(
         self, states: ir.Value, factors: NDArray[np.float32], weights: QuantizedWeights
     ) -> ir.Value:
-        """states (1, T, K) → (1, T, N), both float32."""
+        """states (T, K) → (T, N), both float32; a batch of one in front is kept."""
         smooth = self._node("Mul", states, self._float("smoothing", 1 / factors))
-        scale = self._scale(smooth)  # (1, T, 1)
+        scale = self._scale(smooth)  # (T, 1)
         rows = self._node("Reshape", scale, self._constant("flat", np.array([-1])))  # (T,)
         zero = self._constant("zero", np.array(ZERO_POINT, dtype=np.uint8))
         zeros = self._node("Expand", zero, self._node("Shape", rows))
-        quantized = self._node("QuantizeLinear", smooth, rows, zeros, axis=1)
+        quantized = self._node("QuantizeLinear", smooth, rows, zeros, axis=-2)
         total = self._node(
             "MatMulIntegerToFloat",
             quantized,
