@@ -10,7 +10,7 @@ Smoothing moves the few large channels of the activations into the weights, whic
 inputs of products that narrow (K > N, after an activation function) are not smoothed.
 The zero point is a product's own: after an activation function hardly anything lies below zero.
 
-Sources: Xiao et al. 2023, SmoothQuant, section 4; the figures are in docs/decisions/0008.
+Sources: Xiao et al. 2023, SmoothQuant, section 4; the figures are in docs/decisions/0008 and 0012.
 """
 
 from collections.abc import Mapping
@@ -125,14 +125,20 @@ def zero_point(ranges: NDArray[np.float32]) -> int:
 
 
 def linears(model: ir.Model) -> list[ir.Node]:
-    """The products with constant weights that are quantized."""
-    return [node for node in model.graph if _is_quantized(node)]
+    """The products with constant weights that are quantized: all but the first that narrows.
+
+    What the first layer loses goes through all others: it alone costs 0.002 of recall@10.
+    """
+    shapes = {node: _weights_shape(node) for node in model.graph}
+    narrowing = [node for node, shape in shapes.items() if len(shape) == 2 and shape[0] > shape[1]]
+    return [node for node, shape in shapes.items() if len(shape) == 2 and node not in narrowing[:1]]
 
 
-def _is_quantized(node: ir.Node) -> bool:
+def _weights_shape(node: ir.Node) -> tuple[int, ...]:
+    """(K, N) of a product with constant weights; () of every other node."""
     if node.op_type != "MatMul" or node.inputs[1] is None or node.inputs[1].const_value is None:
-        return False
-    return len(node.inputs[1].const_value.shape) == 2
+        return ()
+    return node.inputs[1].const_value.numpy().shape
 
 
 def quantize_linears(model: ir.Model, inputs: Mapping[str, Activations]) -> None:
