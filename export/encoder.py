@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel, PreTrainedModel
 
-from export import fusion, packed
+from export import flattening, fusion, packed
 from export.checkpoint import Pooling
 from export.errors import ConversionFailed, UnsupportedModel
 
@@ -91,6 +91,7 @@ def convert(transformer: PreTrainedModel, pooling: Pooling) -> onnx_ir.Model:
     """
     model = _trace(PackedEncoder(transformer, pooling))
     fusion.fuse(model)
+    flattening.flatten(model)
     for node in model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces with paths of this machine
     return model

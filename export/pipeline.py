@@ -120,7 +120,7 @@ def _write_encoder(
     transformer: Any, tokenizer_json: Path, model_onnx: Path, spec: ModelSpec, serving: Serving
 ) -> Quality | None:
     """Write model.onnx in the asked precision; int8 is compared with float32 on the way."""
-    from export.calibration import largest_channels
+    from export.calibration import watch_inputs
     from export.encoder import convert, write_model
     from export.int8 import quantize_linears
 
@@ -130,7 +130,7 @@ def _write_encoder(
         return None
     tokenizer = PackedTokenizer(tokenizer_json, spec.max_length)
     exact = encode_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "fp32")
-    quantize_linears(model, largest_channels(model, tokenizer, calibration_texts()))
+    quantize_linears(model, watch_inputs(model, tokenizer, calibration_texts()))
     write_model(model, model_onnx)
     return compare(exact, encode_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "int8"))
 

@@ -25,7 +25,7 @@ TEXTS = 5000
 NEIGHBOURS = 10
 # A retrieval that loses one neighbour in twenty is another retrieval.
 MIN_RECALL = 0.95
-CALIBRATION_TEXTS = 256  # beside the TEXTS that are measured
+CALIBRATION_TEXTS = 1024  # beside the TEXTS that are measured
 SOURCES = ("torch", "numpy", "asyncio", "email", "unittest")  # installed wherever one exports
 CALL_TEXTS = 256  # as a client sends them
 
