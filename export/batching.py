@@ -44,21 +44,16 @@ class Request:
         if not len(seq_lens) or seq_lens.min() < 1 or seq_lens.sum() != len(input_ids):
             raise ValueError("SEQ_LENS must count the tokens of each text in INPUT_IDS")
         self.embeddings: Future[Embeddings] = Future()
+        self.embeddings.set_running_or_notify_cancel()  # nobody can take it back
+        self.tokens = self.waiting_tokens = len(input_ids)  # waiting: of texts not yet taken
         self._order = np.argsort(seq_lens, kind="stable")[::-1]
         self._lengths = seq_lens[self._order]
         self._ends = np.cumsum(self._lengths)
         self._ids = input_ids[_tokens_in_order(seq_lens, self._order)]
         self._taken = 0  # texts
         self._missing = len(seq_lens)  # texts
+        self._has_failed = False
         self._rows: Embeddings | None = None
-
-    @property
-    def tokens(self) -> int:
-        return len(self._ids)
-
-    @property
-    def waiting_tokens(self) -> int:
-        return self.tokens - self._taken_tokens
 
     @property
     def longest(self) -> int:
@@ -67,11 +62,13 @@ class Request:
 
     def take(self, max_tokens: int) -> "Slice":
         """The longest texts that wait, as many as fit max_tokens, at least one."""
-        start, first = self._taken_tokens, self._taken
+        start, first = self.tokens - self.waiting_tokens, self._taken
         fitting = np.searchsorted(self._ends, start + max_tokens, side="right")
         self._taken = max(int(fitting), first + 1)
+        end = int(self._ends[self._taken - 1])
+        self.waiting_tokens = self.tokens - end
         texts = slice(first, self._taken)
-        return Slice(self, texts, self._ids[start : self._taken_tokens], self._lengths[texts])
+        return Slice(self, texts, self._ids[start:end], self._lengths[texts])
 
     def put(self, texts: slice, rows: Embeddings) -> bool:
         """Keeps the (N', D) embeddings of texts that were taken; are they the last?"""
@@ -81,14 +78,15 @@ class Request:
         self._missing -= len(rows)
         return not self._missing
 
+    def fail(self) -> bool:
+        """Gives up on what is missing; is this the first time?"""
+        had_failed, self._has_failed = self._has_failed, True
+        return not had_failed
+
     def resolve(self) -> None:
         """Answers with what was put."""
         assert self._rows is not None
         self.embeddings.set_result(self._rows)
-
-    @property
-    def _taken_tokens(self) -> int:
-        return int(self._ends[self._taken - 1]) if self._taken else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +105,8 @@ MicroBatch: TypeAlias = Sequence[Slice]
 class Backlog:
     """Requests of which texts wait, and the choice of what is encoded next.
 
-    The oldest request is next, but the smallest of those that fit one micro-batch may overtake it,
-    once: so a query never waits for the indexers before it, and half of the micro-batches are
+    The oldest request is next, but the oldest of those that fit one micro-batch may overtake it,
+    once: so a query does not wait for the indexers before it, and every other micro-batch is
     theirs however many queries come.
     """
 
@@ -136,10 +134,10 @@ class Backlog:
         tokens = sum(map(attrgetter("waiting_tokens"), self._requests))
         budget = even_budget(tokens, self._max_tokens, workers)
         first = self._choose()
-        length = first.longest
         parts = [first.take(budget)]
-        room = budget - len(parts[0].input_ids)
-        others = [request for request in self._requests if request is not first]
+        length, room = parts[0].seq_lens[0], budget - len(parts[0].input_ids)
+        others = [request for request in self._requests if request.waiting_tokens <= room]
+        others = [request for request in others if request is not first]
         for other in sorted(others, key=lambda request: abs(request.longest - length)):
             if other.waiting_tokens <= room:
                 room -= other.waiting_tokens
@@ -148,14 +146,12 @@ class Backlog:
         return parts
 
     def _choose(self) -> Request:
-        oldest = self._requests[0]
-        small = [request for request in self._requests if request.tokens <= self._max_tokens]
-        if self._was_overtaken or not small:
-            self._was_overtaken = False
-            return oldest
-        smallest = min(small, key=attrgetter("tokens"))
-        self._was_overtaken = smallest is not oldest
-        return smallest
+        first = oldest = self._requests[0]
+        if not self._was_overtaken:
+            small = (request for request in self._requests if request.tokens <= self._max_tokens)
+            first = next(small, oldest)
+        self._was_overtaken = first is not oldest
+        return first
 
 
 class Encoder(Protocol):
@@ -218,6 +214,7 @@ class Batcher:
         with self._changed:
             self._changed.wait_for(self._can_take)
             if not self._backlog:
+                self._changed.notify()  # the others end too
                 return []
             micro_batch = self._backlog.take(self._idle)
             self._is_alone = self._idle == len(self._workers) and not self._backlog
@@ -232,12 +229,13 @@ class Batcher:
         # While one is alone nobody else takes, so this is about this micro-batch.
         encode = self._encoder.encode if self._is_alone else self._encoder.encode_beside
         try:
-            embeddings = encode(*_pack(micro_batch))
+            rows = _unpack(micro_batch, encode(*_pack(micro_batch)))
         except Exception as error:  # fails the requests of this micro-batch and no others
-            self._fail([part.request for part in micro_batch], error)
-            return
-        ends = np.cumsum([len(part.seq_lens) for part in micro_batch])
-        rows = np.split(embeddings, ends[:-1])
+            self._fail(micro_batch, error)
+        else:
+            self._finish(micro_batch, rows)
+
+    def _finish(self, micro_batch: MicroBatch, rows: Sequence[Embeddings]) -> None:
         with self._changed:
             self._leave()
             finished = [
@@ -248,13 +246,13 @@ class Batcher:
         for request in finished:
             request.resolve()
 
-    def _fail(self, requests: Sequence[Request], error: Exception) -> None:
+    def _fail(self, micro_batch: MicroBatch, error: Exception) -> None:
         with self._changed:
             self._leave()
-            self._backlog.discard(requests)
-            waiting = [request for request in requests if not request.embeddings.done()]
-            for request in waiting:
-                request.embeddings.set_exception(error)
+            failed = [part.request for part in micro_batch if part.request.fail()]
+            self._backlog.discard(failed)
+        for request in failed:
+            request.embeddings.set_exception(error)
 
     def _leave(self) -> None:
         self._idle += 1
@@ -277,6 +275,14 @@ def _pack(micro_batch: MicroBatch) -> tuple[Ids, Lengths]:
         np.concatenate([part.input_ids for part in micro_batch]),
         np.concatenate([part.seq_lens for part in micro_batch]),
     )
+
+
+def _unpack(micro_batch: MicroBatch, embeddings: Embeddings) -> list[Embeddings]:
+    """The rows of each slice."""
+    ends = np.cumsum([len(part.seq_lens) for part in micro_batch])
+    if len(embeddings) != ends[-1]:
+        raise ValueError(f"{len(embeddings)} embeddings for {ends[-1]} texts")
+    return np.split(embeddings, ends[:-1])
 
 
 def _tokens_in_order(seq_lens: Lengths, order: NDArray[np.intp]) -> NDArray[np.int64]:

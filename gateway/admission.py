@@ -49,7 +49,9 @@ class Admission:
 
     def _note_answer(self, tokens: int) -> None:
         now = self._clock()
-        seconds, self._working_since = now - self._working_since, now
+        # Bounded, so that hours in which nothing was answered are soon forgotten.
+        seconds = min(now - self._working_since, RATE_HORIZON_SECONDS)
+        self._working_since = now
         remembered = exp(-seconds / RATE_HORIZON_SECONDS)
         self._answered_tokens = self._answered_tokens * remembered + tokens
         self._answered_seconds = self._answered_seconds * remembered + seconds

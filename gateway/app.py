@@ -52,7 +52,10 @@ def create_app(settings: Settings, embedder: Embedder) -> Starlette:
 
 
 class App(Starlette):
-    """Starlette with one layer around its routes: whatever they raise is answered there."""
+    """Starlette with one layer around its routes: whatever they raise is answered there.
+
+    Starlette's own middleware and exception handlers have no place in it.
+    """
 
     def build_middleware_stack(self) -> ASGIApp:
         return RequestScope(self.router, self.state.gateway.metrics, _answer)

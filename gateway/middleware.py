@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -104,18 +104,20 @@ async def run_unless_hung_up(request: Request, work: Awaitable[T]) -> T:
     """
     task = asyncio.current_task()
     assert task is not None
-    watcher = asyncio.create_task(_cancel_when_gone(request, task))
+    has_hung_up = False
+
+    async def cancel_when_gone() -> None:
+        nonlocal has_hung_up
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        has_hung_up = task.cancel()
+
+    watcher = asyncio.create_task(cancel_when_gone())
     try:
         return await work
     except asyncio.CancelledError:
-        if watcher.done() and not task.uncancel():
+        if has_hung_up and not task.uncancel():
             raise HungUp("the client closed the connection") from None
         raise
     finally:
         watcher.cancel()
-
-
-async def _cancel_when_gone(request: Request, task: asyncio.Task[Any]) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    task.cancel()

@@ -65,7 +65,7 @@ class Settings:
     max_inflight_tokens: Annotated[
         int,
         "Estimated tokens of all calls in flight; above it calls get 429. Too high and calls"
-        " time out in Triton's queue, too low and the machine idles.",
+        " time out while they wait, too low and the machine idles.",
     ] = 1_000_000
     chunk_tokens: Annotated[
         int,

@@ -96,6 +96,7 @@ class Caller(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._missing:
             if not data.startswith(b"HTTP/1.1 200"):
+                self.is_ending = False  # it is an error, whenever it comes
                 self._transport.close()
                 return
             self.answer_bytes, head_bytes = measure_head(data)

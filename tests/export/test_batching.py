@@ -36,17 +36,17 @@ class SumEncoder:
 
 
 class GatedEncoder(SumEncoder):
-    """Begins only when the gate opens, so that what is submitted before it waits together."""
+    """Ends only when the gate opens; tells when it began."""
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
         self.gate = threading.Event()
-        self.lengths: list[list[int]] = []
+        self.begun = threading.Semaphore(0)
 
     def encode_beside(
         self, input_ids: NDArray[np.int64], seq_lens: NDArray[np.int32]
     ) -> NDArray[np.float32]:
-        self.lengths.append(seq_lens.tolist())
+        self.begun.release()
         self.gate.wait(PATIENCE_SECONDS)
         return super().encode_beside(input_ids, seq_lens)
 
@@ -114,25 +114,60 @@ def test_an_error_reaches_those_it_concerns_and_no_others() -> None:
         assert good.result(PATIENCE_SECONDS).tolist() == [[0, 20], [0, 20]]
 
 
+def test_a_request_fails_once_though_all_its_micro_batches_do() -> None:
+    encoder = GatedEncoder(threads=2)
+    with closing(Batcher(encoder, max_tokens=16)) as batcher:
+        bad = batcher.submit(np.full(40, -1), np.array([10, 10, 10, 10], dtype=np.int32))
+        for _ in range(2):  # both halves of what may run are at it
+            assert encoder.begun.acquire(timeout=PATIENCE_SECONDS)
+        encoder.gate.set()
+        with pytest.raises(RuntimeError, match="negative"):
+            bad.result(PATIENCE_SECONDS)
+        good = batcher.submit(*draw_texts(0, 1))
+        assert len(good.result(PATIENCE_SECONDS)) == 1
+    assert encoder.begun.acquire(blocking=False)  # the good one
+    assert not encoder.begun.acquire(blocking=False)  # the rest of the bad one was dropped
+
+
+def test_an_encoder_that_loses_a_text_fails_the_request() -> None:
+    class Forgetful(SumEncoder):
+        def encode_beside(
+            self, input_ids: NDArray[np.int64], seq_lens: NDArray[np.int32]
+        ) -> NDArray[np.float32]:
+            return super().encode_beside(input_ids, seq_lens)[1:]
+
+    with closing(Batcher(Forgetful(threads=1), max_tokens=16)) as batcher:
+        future = batcher.submit(np.zeros(4, dtype=np.int64), np.array([2, 2], dtype=np.int32))
+        with pytest.raises(ValueError, match="1 embeddings for 2 texts"):
+            future.result(PATIENCE_SECONDS)
+
+
 def test_a_lone_text_has_all_threads_and_what_comes_meanwhile_waits_for_it() -> None:
     encoder = GatedEncoder(threads=2)
     with closing(Batcher(encoder, max_tokens=16)) as batcher:
         lone = batcher.submit(*draw_texts(0, 1))
-        while not encoder.lengths:
-            pass
+        assert encoder.begun.acquire(timeout=PATIENCE_SECONDS)
         later = [batcher.submit(*draw_texts(seed, 1)) for seed in (1, 2)]
-        assert len(encoder.lengths) == 1
+        assert not encoder.begun.acquire(timeout=0.1)
+        assert encoder.alone == 1
         encoder.gate.set()
         for future in (lone, *later):
             future.result(PATIENCE_SECONDS)
-    assert encoder.alone < 3
 
 
-def test_closing_answers_what_waits() -> None:
-    batcher = Batcher(SumEncoder(threads=2), max_tokens=16)
-    futures = [batcher.submit(*draw_texts(seed, 10)) for seed in range(10)]
-    batcher.close()
-    assert all(future.done() for future in futures)
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_closing_answers_what_waits_and_ends_every_worker(threads: int) -> None:
+    encoder = GatedEncoder(threads)
+    batcher = Batcher(encoder, max_tokens=16)
+    lone = batcher.submit(*draw_texts(0, 1))
+    assert encoder.begun.acquire(timeout=PATIENCE_SECONDS)
+    closing_thread = threading.Thread(target=batcher.close, daemon=True)
+    closing_thread.start()
+    closing_thread.join(0.05)  # it waits for what runs
+    encoder.gate.set()
+    closing_thread.join(PATIENCE_SECONDS)
+    assert not closing_thread.is_alive()
+    assert lone.done()
 
 
 def test_a_micro_batch_holds_texts_of_like_length_up_to_the_budget() -> None:
@@ -145,7 +180,14 @@ def test_whole_requests_of_like_length_fill_up() -> None:
     backlog = Backlog(max_tokens=40)
     for lengths in ([30], [3], [20] * 4, [7]):
         backlog.add(make_request(*lengths))
-    assert next(drain(backlog)) == [[3], [7], [30]]
+    assert next(drain(backlog)) == [[30], [7], [3]]
+
+
+def test_the_oldest_of_the_small_requests_is_the_first_to_overtake() -> None:
+    backlog = Backlog(max_tokens=10)
+    for lengths in ([10, 10], [8], [3, 3], [7]):
+        backlog.add(make_request(*lengths))
+    assert list(drain(backlog)) == [[[8]], [[10]], [[3, 3]], [[10]], [[7]]]
 
 
 def test_small_requests_overtake_the_oldest_every_other_time() -> None:

@@ -74,10 +74,19 @@ def test_calls_side_by_side_share_the_time_they_take() -> None:
 def test_the_rate_follows_what_happened_last() -> None:
     clock = Clock()
     admission = Admission(max_tokens=1000, clock=clock)
-    for seconds in (1, 100):
+    for seconds in (1, 10):
         with admission.admit(100):
             clock.now += seconds
-    with admission.admit(10):
+    with admission.admit(100):
+        assert refuse(admission) == 8
+
+
+def test_a_long_stall_is_soon_forgotten() -> None:
+    clock = Clock()
+    admission = Admission(max_tokens=1000, clock=clock)
+    with admission.admit(100):
+        clock.now += 10_000
+    with admission.admit(100):
         assert refuse(admission) == 10
 
 

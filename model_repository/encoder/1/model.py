@@ -30,8 +30,8 @@ class TritonPythonModel:
         self.batcher = Batcher(encoder, int(settings["micro_batch_tokens"]))
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
-        for request in requests:
-            sender = request.get_response_sender()
+        senders = [request.get_response_sender() for request in requests]
+        for request, sender in zip(requests, senders, strict=True):
             try:
                 embeddings = self.batcher.submit(*_read(request))
             except Exception as error:  # one bad request must not fail its neighbours
