@@ -104,6 +104,7 @@ async def run_unless_hung_up(request: Request, work: Awaitable[T]) -> T:
     """
     task = asyncio.current_task()
     assert task is not None
+    cancels_before = task.cancelling()
     has_hung_up = False
 
     async def cancel_when_gone() -> None:
@@ -116,7 +117,7 @@ async def run_unless_hung_up(request: Request, work: Awaitable[T]) -> T:
     try:
         return await work
     except asyncio.CancelledError:
-        if has_hung_up and not task.uncancel():
+        if has_hung_up and task.uncancel() <= cancels_before:
             raise HungUp("the client closed the connection") from None
         raise
     finally:
