@@ -67,8 +67,18 @@ def grow(server: Server, seconds: float, folder: Path) -> list[str]:
         )[0]
         for tokens in TOKENS
     ]
-    _draw(folder / "callers.png", "one text a call", "callers", CALLERS, by_callers)
-    _draw(folder / "tokens.png", "4 callers of 8 texts", "tokens of a text", TOKENS, by_tokens)
+    plots.throughput_and_latency(
+        folder / "callers.png",
+        "one text a call",
+        "callers",
+        _curves(CALLERS, by_callers, [figures.texts_per_second for figures in by_callers], "texts"),
+    )
+    plots.throughput_and_latency(
+        folder / "tokens.png",
+        "4 callers of 8 texts",
+        "tokens of a text",
+        _curves(TOKENS, by_tokens, [figures.tokens_per_second for figures in by_tokens], "tokens"),
+    )
     return [
         *cliffs("callers", CALLERS, [figures.texts_per_second for figures in by_callers]),
         *cliffs("tokens", TOKENS, [figures.tokens_per_second for figures in by_tokens]),
@@ -126,18 +136,14 @@ def _run(server: Server, workload: Workload, seconds: float) -> list[Figures]:
     return found
 
 
-def _draw(
-    file: Path, title: str, load_name: str, loads: Sequence[int], found: Sequence[Figures]
-) -> None:
-    curves = plots.Curves(
-        load=loads,
-        texts_per_second=[figures.texts_per_second for figures in found],
-        milliseconds={
-            "p50": [figures.p50_milliseconds for figures in found],
-            "p99": [figures.p99_milliseconds for figures in found],
-        },
-    )
-    plots.throughput_and_latency(file, title, load_name, curves)
+def _curves(
+    loads: Sequence[int], found: Sequence[Figures], per_second: Sequence[float], unit: str
+) -> plots.Curves:
+    milliseconds = {
+        "p50": [figures.p50_milliseconds for figures in found],
+        "p99": [figures.p99_milliseconds for figures in found],
+    }
+    return plots.Curves(loads, per_second, milliseconds, unit)
 
 
 @contextlib.contextmanager

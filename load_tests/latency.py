@@ -15,12 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeAlias
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import numpy as np
 import orjson
 from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import np_to_triton_dtype
 
 from export.inference import CpuEncoder
 from export.tokenization import PackedTokenizer
@@ -35,6 +37,7 @@ Way: TypeAlias = Callable[[str], Awaitable[None]]
 
 WARM_UP = 20  # questions that do not count
 MODEL_LIMIT = 256  # tokens; no question comes near
+DIMENSIONS = 384
 
 
 class Ways:
@@ -83,15 +86,15 @@ class Ways:
         await self._infer("-encoder", inputs, ["EMBEDDING"])
 
     async def quantize_step(self, text: str) -> None:
-        embedding = np.ones((1, 384), dtype=np.float32)
+        embedding = np.ones((1, DIMENSIONS), dtype=np.float32)
         await self._infer("-quantize", {"EMBEDDING": embedding, **_options()}, ["FLOAT"])
 
     async def ensemble(self, text: str) -> None:
         await self._infer("", {**_question(text), **_options()}, ["FLOAT", "TOKEN_COUNT"])
 
     async def live(self, text: str) -> None:
-        async with self._session.get(self._target.url.replace("v1/embeddings", "health/live")) as a:
-            await a.read()
+        async with self._session.get(urljoin(self._target.url, "/health/live")) as answer:
+            await answer.read()
 
     async def gateway(self, text: str) -> None:
         body = orjson.dumps({"model": self._target.model, "input": text})
@@ -102,16 +105,13 @@ class Ways:
 
     async def _infer(self, step: str, inputs: dict[str, Any], outputs: Sequence[str]) -> None:
         tensors = [
-            InferInput(name, array.shape, _TYPES[array.dtype.char])
+            InferInput(name, array.shape, np_to_triton_dtype(array.dtype))
             for name, array in inputs.items()
         ]
         for tensor, array in zip(tensors, inputs.values(), strict=True):
             tensor.set_data_from_numpy(array)
         wanted = [InferRequestedOutput(name) for name in outputs]
         await self._triton.infer(self._name + step, tensors, outputs=wanted)
-
-
-_TYPES = {"O": "BYTES", "l": "INT64", "i": "INT32", "f": "FP32", "?": "BOOL"}
 
 
 def _question(text: str) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _question(text: str) -> dict[str, Any]:
 
 
 def _options() -> dict[str, Any]:
-    return {"DIMENSIONS": np.array([384], dtype=np.int32), "NORMALIZED": np.array([True])}
+    return {"DIMENSIONS": np.array([DIMENSIONS], dtype=np.int32), "NORMALIZED": np.array([True])}
 
 
 async def measure(ways: dict[str, Way], count: int) -> dict[str, list[float]]:
@@ -165,7 +165,7 @@ def serving(precision: str) -> Iterator[tuple[Path, int, Target]]:
         environ = {
             **dict(recipe.environ),
             "GATEWAY_TRITON_ADDRESS": f"127.0.0.1:{triton.grpc_port}",
-            "GATEWAY_PORT": recipe.target.url.split(":")[2].split("/")[0],
+            "GATEWAY_PORT": str(urlsplit(recipe.target.url).port),
         }
         command = (sys.executable, "-m", "gateway")
         with started(replace(recipe, command=command, environ=tuple(environ.items()))) as server:

@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("agg")  # no screen
 
 from matplotlib import pyplot
+from matplotlib.ticker import LogLocator, NullLocator
 
 DOTS_PER_INCH = 110
 PAGE = """<!doctype html>
@@ -23,26 +24,28 @@ img {{ width: 100%; }} li {{ color: #a00; }}</style></head>
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Over the load: throughput, and latencies by the name of their percentile."""
+    """Over the load: units a second, and latencies by the name of their percentile."""
 
     load: Sequence[float]
-    texts_per_second: Sequence[float]
+    per_second: Sequence[float]
     milliseconds: Mapping[str, Sequence[float]]
+    unit: str = "texts"
 
 
 def throughput_and_latency(file: Path, title: str, load_name: str, curves: Curves) -> Path:
     """Two plots above each other; both axes of the latencies are logarithmic."""
     figure, (upper, lower) = pyplot.subplots(2, 1, figsize=(8, 7), sharex=True)
-    upper.plot(curves.load, curves.texts_per_second, marker="o", color="black")
-    upper.set_ylabel("texts/s")
+    upper.plot(curves.load, curves.per_second, marker="o", color="black")
+    upper.set_ylabel(f"{curves.unit}/s")
     upper.set_ylim(bottom=0)
     upper.set_title(title)
     for name, values in curves.milliseconds.items():
         lower.plot(curves.load, values, marker="o", label=name)
     lower.set_ylabel("milliseconds")
     lower.set_yscale("log")
+    lower.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    lower.yaxis.set_minor_locator(NullLocator())
     lower.yaxis.set_major_formatter("{x:g}")
-    lower.yaxis.set_minor_formatter("{x:g}")
     lower.set_xlabel(load_name)
     lower.set_xscale("log", base=2)
     lower.set_xticks(curves.load, [f"{value:g}" for value in curves.load])

@@ -135,7 +135,7 @@ def draw(steps: Sequence[Step], folder: Path) -> list[Path]:
                 "users",
                 plots.Curves(
                     load=[step.users for step in own],
-                    texts_per_second=[step.texts_per_second for step in own],
+                    per_second=[step.texts_per_second for step in own],
                     milliseconds={
                         "p50": [step.p50 for step in own],
                         "p95": [step.p95 for step in own],
