@@ -7,7 +7,7 @@ parsed, and no answer comes before the event loop has turned once.
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -43,7 +43,13 @@ class ConstantStub:
         )
 
     async def ModelConfig(self, request: Any, timeout: float) -> Any:
-        return service_pb2.ModelConfigResponse(config=_declare(request.name))
+        parameters = {
+            "served_name": request.name,
+            "dimensions": str(MODELS[request.name]),
+            "max_length": "512",
+            "matryoshka": "false",
+        }
+        return service_pb2.ModelConfigResponse(config=declare(request.name, parameters))
 
     async def ModelInfer(self, request: Any, timeout: float) -> Any:
         request.SerializeToString()
@@ -52,10 +58,10 @@ class ConstantStub:
         return service_pb2.ModelInferResponse.FromString(raw)
 
 
-def _declare(name: str) -> model_config_pb2.ModelConfig:
+def declare(name: str, parameters: Mapping[str, str]) -> model_config_pb2.ModelConfig:
+    """The ModelConfig of an ensemble with the tensors that the gateway expects."""
     config = model_config_pb2.ModelConfig(name=name, platform="ensemble")
-    parameters = {"dimensions": str(MODELS[name]), "max_length": "512", "matryoshka": "false"}
-    for key, value in (parameters | {"served_name": name}).items():
+    for key, value in parameters.items():
         config.parameters[key].string_value = value
     for declared, declarations in (
         (tensors.INPUTS, config.input),

@@ -22,6 +22,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 from gateway import tensors
 from gateway.embedder import EmbeddingCall, Embeddings, Ensemble, Repository, Truncation
 from gateway.errors import GatewayError, InputTooLong
+from load_tests.constant import declare
 
 MODEL = "mixedbread-ai/mxbai-embed-large-v1"
 ENSEMBLE = "mixedbread-ai--mxbai-embed-large-v1"
@@ -113,18 +114,7 @@ class FakeEmbedder:
 
 def declare_ensemble(**changed: str) -> Any:
     """The ModelConfig of the fake ensemble, parameters replaced by `changed`."""
-    config = model_config_pb2.ModelConfig(name=ENSEMBLE, platform="ensemble")
-    for key, value in (PARAMETERS | changed).items():
-        config.parameters[key].string_value = value
-    for declared, declarations in (
-        (tensors.INPUTS, config.input),
-        (tensors.OUTPUTS, config.output),
-    ):
-        for tensor in declared:
-            datatype = tensor.datatype.replace("BYTES", "STRING")
-            kind = model_config_pb2.DataType.Value(f"TYPE_{datatype}")
-            declarations.add(name=tensor.name, data_type=kind, dims=tensor.dims)
-    return config
+    return declare(ENSEMBLE, PARAMETERS | changed)
 
 
 @dataclass
