@@ -18,13 +18,12 @@ Embeddings = NDArray[np.float32]
 # Add and LayerNormalization take 0.16, and 0.73 ms where Add and Gelu take 0.63.
 SLOWER_WHEN_FUSED = ["SkipLayerNormFusion", "BiasGeluFusion"]
 
-
 # Without these, sums of two int8 products are cut at 16 bits, without a word.
 INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
 
 class CpuEncoder:
-    """Encodes many micro-batches side by side on one thread each, a lone one on all threads.
+    """Two sessions on one file: one for micro-batches side by side, one for a lone one.
 
     Side by side there is no barrier after every operator: 18 % more tokens/s on two cores. Alone
     it would leave the other cores idle: a text of 64 tokens takes 9.5 ms instead of 5.7.
