@@ -51,6 +51,8 @@ def parse(arguments: Sequence[str] | None) -> ExportOptions:
             precision=given.precision,
             micro_batch_tokens=given.micro_batch_tokens,
             threads=given.threads,
+            instances=given.instances,
+            spinning=given.spinning,
         ),
         checkpoint=checkpoint,
         revision=given.revision,
@@ -83,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--precision", choices=get_args(Precision), default="fp32", help="weights of the encoder")
     add("--target", choices=["cpu"], default="cpu", help="what the encoder runs on")
     add("--threads", type=int, default=0, help="encoder threads (default: 0, all cores)")
+    add("--instances", type=_positive, default=1, help="encoders (default: %(default)s)")
+    add(
+        "--no-spinning",
+        dest="spinning",
+        action="store_false",
+        help="let waiting encoder threads sleep: less CPU, slower lone texts",
+    )
     add("--micro-batch-tokens", type=_positive, default=128, help="tokens (default: %(default)s)")
     add("--force", action="store_true", help="export again even if nothing changed")
     return parser

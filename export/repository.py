@@ -59,6 +59,8 @@ class Serving:
     precision: Precision = "fp32"
     micro_batch_tokens: int = 128  # docs/decisions/0013
     threads: int = 0  # 0: every core the encoder's process may use
+    instances: int = 1  # of the encoder, each with sessions and threads of its own
+    spinning: bool = True  # of threads while they wait within a run; docs/decisions/0013
 
     @property
     def name(self) -> str:
@@ -165,6 +167,7 @@ def encoder_config(
     """
     config = _python_step(f"{name}-encoder")
     config.max_batch_size = MAX_BATCH_REQUESTS
+    config.instance_group[0].count = serving.instances
     config.input.extend(
         [
             _input("INPUT_IDS", triton.TYPE_INT64, ragged=True),
@@ -184,6 +187,7 @@ def encoder_config(
         config,
         micro_batch_tokens=str(serving.micro_batch_tokens),
         threads=str(serving.threads),
+        spinning=str(serving.spinning).lower(),
         precision=serving.precision,
         sha256=json.dumps(digests),
     )

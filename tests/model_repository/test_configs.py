@@ -43,6 +43,15 @@ def test_the_committed_reference_is_what_the_exporter_renders(step: str) -> None
     assert render(CONFIGS[step]) == committed
 
 
+def test_the_encoder_is_as_the_operator_asked() -> None:
+    serving = Serving("a", threads=2, instances=3, spinning=False, micro_batch_tokens=64)
+    config = encoder_config("a", SPEC, serving, {})
+
+    assert config.instance_group[0].count == 3
+    chosen = {key: config.parameters[key].string_value for key in config.parameters}
+    assert chosen | {"threads": "2", "spinning": "false", "micro_batch_tokens": "64"} == chosen
+
+
 @pytest.mark.parametrize("step", ["tokenizer", "encoder", "quantize"])
 def test_a_step_reads_and_answers_the_tensors_of_its_configuration(step: str) -> None:
     source = (ROOT / step / "1" / "model.py").read_text(encoding="utf-8")

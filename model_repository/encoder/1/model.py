@@ -26,7 +26,12 @@ class TritonPythonModel:
         settings = {key: value["string_value"] for key, value in parameters.items()}
         folder = Path(args["model_repository"]) / args["model_version"]
         check_files(folder, json.loads(settings["sha256"]))
-        encoder = CpuEncoder(folder / "model.onnx", int(settings["threads"]), settings["precision"])
+        encoder = CpuEncoder(
+            folder / "model.onnx",
+            int(settings["threads"]),
+            settings["precision"],
+            spinning=settings["spinning"] == "true",
+        )
         self.batcher = Batcher(encoder, int(settings["micro_batch_tokens"]))
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
