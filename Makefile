@@ -44,7 +44,7 @@ check: .venv/dev ## Format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(foreach step,$(STEPS),MYPYPATH=export $(BIN)/mypy $(step) &&) true
+	$(foreach step,$(STEPS),MYPYPATH=export/steps $(BIN)/mypy $(step) &&) true
 
 fmt: .venv/dev ## Format, and fix what ruff can fix
 	$(BIN)/ruff format .
@@ -56,7 +56,7 @@ bench: .venv/load $(PEERS:%=build/peers/%/installed) ## Us against Infinity and 
 
 growth: .venv/load ## Our throughput and latency over callers and text lengths as plots; SOAK=600 memory over ten minutes
 	@$(BIN)/python -m export --max-length 512 --output build/bench/fp32-512
-	@exec $(BIN)/python -m load_tests.growth $(if $(SOAK),--soak $(SOAK)) $(if $(SECONDS),--seconds $(SECONDS))
+	@exec $(BIN)/python -m load_tests.bench.growth $(if $(SOAK),--soak $(SOAK)) $(if $(SECONDS),--seconds $(SECONDS))
 
 load: .venv/load ## Short load test of the service at HOST:PORT with API_KEY; SHAPE=soak, STEP_USERS, STEP_SECONDS
 	API_KEY="$${API_KEY:-$$(cat build/api_key)}" $(BIN)/python -m locust -f load_tests/locustfile.py,load_tests/shapes.py --host "http://$(HOST):$(PORT)" --headless --only-summary
@@ -83,7 +83,7 @@ help: ## This list
 .venv/load: pyproject.toml constraints.txt .venv/serve
 	$(BIN)/pip install -c constraints.txt -e '.[export,local,load]' && touch $@
 
-build/peers/%/installed: load_tests/peers/%.txt
+build/peers/%/installed: load_tests/bench/peers/%.txt
 	$(PYTHON) -m venv build/peers/$* && build/peers/$*/bin/pip install -r $< && touch $@
 
 build/peers/infinity-torch/installed: build/peers/infinity/installed
@@ -91,6 +91,6 @@ build/peers/infinity-torch/installed: build/peers/infinity/installed
 
 # Infinity's onnxruntime engine wants the graph in the folder of the checkpoint.
 build/peers/infinity-onnx/installed: build/peers/infinity/installed
-	rm -rf $(@D) && mkdir -p build/peers && cp -r "$$($(BIN)/python -m load_tests.servers)" $(@D)
+	rm -rf $(@D) && mkdir -p build/peers && cp -r "$$($(BIN)/python -m load_tests.bench.servers)" $(@D)
 	build/peers/infinity/bin/optimum-cli export onnx --model $(@D) --task feature-extraction --library transformers $(@D)/exported
 	mv $(@D)/exported/model.onnx $(@D) && rm -r $(@D)/exported && touch $@

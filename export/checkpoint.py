@@ -16,7 +16,7 @@ from optimum.utils import NormalizedConfig, NormalizedConfigManager, NormalizedT
 from transformers import AutoConfig, PretrainedConfig
 
 from export.errors import CheckpointNotFound, UnsupportedModel
-from export.integrity import file_sha256
+from export.steps.integrity import file_sha256
 
 Pooling = Literal["mean", "cls", "last_token"]
 

@@ -8,8 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from export.integrity import CorruptedFile, check_files, file_sha256
 from export.repository import STEPS, folders_of
+from export.steps.integrity import CorruptedFile, check_files, file_sha256
 
 NAME = "manifest.json"
 LIBRARIES = ("triton-embeddings", "torch", "transformers", "onnx", "onnxruntime", "tokenizers")
@@ -35,8 +35,12 @@ def library_versions() -> dict[str, str]:
 
 def exporter_digest() -> str:
     """SHA-256 over the exporter and the hand-written steps, so that an upgrade is noticed."""
-    exporter = sorted(path.name for path in files("export").iterdir() if path.name.endswith(".py"))
-    sources = [files("export").joinpath(name) for name in exporter]
+    sources = [
+        files(package).joinpath(name)
+        for package in ("export", "export.graph", "export.steps")
+        for name in sorted(path.name for path in files(package).iterdir())
+        if name.endswith(".py")
+    ]
     steps = files("export.model_repository")
     sources += [steps.joinpath(step, "1", "model.py") for step in sorted(STEPS)]
     digest = hashlib.sha256()

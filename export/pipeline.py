@@ -9,6 +9,7 @@ from typing import Any
 
 from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, Pooling, describe, resolve
 from export.errors import RepositoryConflict
+from export.graph.quality import Quality, calibration_texts, compare, encode_corpus
 from export.manifest import (
     Manifest,
     exporter_digest,
@@ -19,7 +20,6 @@ from export.manifest import (
     served_names,
     write_manifest,
 )
-from export.quality import Quality, calibration_texts, compare, encode_corpus
 from export.repository import (
     Serving,
     check_name,
@@ -28,7 +28,7 @@ from export.repository import (
     write_configs,
     write_steps,
 )
-from export.tokenization import PackedTokenizer
+from export.steps.tokenization import PackedTokenizer
 
 Report = Callable[[str], None]
 
@@ -86,7 +86,7 @@ def _build(
     report: Report,
 ) -> Manifest:
     """Write all files of the model into the staged repository, verified, the manifest last."""
-    from export.encoder import load_transformer  # torch: seconds to import
+    from export.graph.encoder import load_transformer  # torch: seconds to import
     from export.tokenizer import load_tokenizer, write_tokenizer
     from export.verification import verify
 
@@ -120,9 +120,9 @@ def _write_encoder(
     transformer: Any, tokenizer_json: Path, model_onnx: Path, spec: ModelSpec, serving: Serving
 ) -> Quality | None:
     """Write model.onnx in the asked precision; int8 is compared with float32 on the way."""
-    from export.calibration import watch_inputs
-    from export.encoder import convert, write_model
-    from export.int8 import quantize_linears
+    from export.graph.calibration import watch_inputs
+    from export.graph.encoder import convert, write_model
+    from export.graph.int8 import quantize_linears
 
     model = convert(transformer, spec.pooling)
     write_model(model, model_onnx)

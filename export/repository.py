@@ -26,7 +26,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from export.checkpoint import ModelSpec
 from export.errors import RepositoryConflict
-from export.integrity import file_sha256
+from export.steps.integrity import file_sha256
 
 MAX_BATCH_REQUESTS = 64  # requests of one dynamic batch; tokens are bounded by the gateway's chunks
 FORMATS = {
@@ -38,7 +38,7 @@ FORMATS = {
     "UBINARY": triton.TYPE_UINT8,
 }
 ENSEMBLE_NAMES = {"SEQ_LENS": "TOKEN_COUNT"}  # the lengths are also an answer
-# Step → modules of export/ that its model.py imports from beside itself.
+# Step → modules of export/steps/ that its model.py imports from beside itself.
 STEPS = {
     "tokenizer": ("integrity", "tokenization"),
     "encoder": ("batching", "inference", "integrity"),
@@ -244,7 +244,7 @@ def _set_parameters(config: triton.ModelConfig, **parameters: str) -> None:
 
 def write_steps(staged: Path, name: str) -> None:
     """Copy the hand-written steps and the modules they import, by name and byte for byte."""
-    skeleton, modules = files("export.model_repository"), files("export")
+    skeleton, modules = files("export.model_repository"), files("export.steps")
     for step, imported in STEPS.items():
         folder = step_folder(staged, name, step)
         (folder / "model.py").write_bytes(skeleton.joinpath(step, "1", "model.py").read_bytes())

@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from export.batching import Batcher
 from export.checkpoint import ModelSpec, Pooling
 from export.errors import VerificationFailed
-from export.inference import CpuEncoder
-from export.quantization import normalize
 from export.repository import Precision, Serving
-from export.tokenization import KEEP_END, KEEP_START, PackedTokenizer
+from export.steps.batching import Batcher
+from export.steps.inference import CpuEncoder
+from export.steps.quantization import normalize
+from export.steps.tokenization import KEEP_END, KEEP_START, PackedTokenizer
 
 Floats = NDArray[np.float32]
 
 REFERENCE_ATTENTION = "sdpa"
 MIN_COSINE: dict[Precision, float] = {
     "fp32": 0.99999,  # another order of summation stays above 0.999999
-    "int8": 0.97,  # all-MiniLM-L6-v2 has 0.987; what counts is the recall, export/quality.py
+    "int8": 0.97,  # all-MiniLM-L6-v2 has 0.987; what counts is the recall, export/graph/quality.py
 }
 MAX_COMPOSITION_DIFFERENCE = 1e-5  # of unit vectors, the same text among other neighbours
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 import uvicorn
 
 from gateway import Settings, create_app
-from gateway.http_protocol import HttpProtocol
-from gateway.lanes import Lanes
+from gateway.inference.lanes import Lanes
+from gateway.inference.triton import TritonEmbedder
+from gateway.rest.http_protocol import HttpProtocol
 from gateway.settings import VARIABLES, SettingsError, Variable
-from gateway.triton import TritonEmbedder
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

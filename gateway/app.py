@@ -12,11 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway import endpoints
-from gateway.admission import Admission
-from gateway.contract import render_error
-from gateway.embedder import Embedder
-from gateway.endpoints import Gateway, JSONResponse
+from gateway.access.admission import Admission
 from gateway.errors import (
     ClientError,
     GatewayError,
@@ -26,10 +22,14 @@ from gateway.errors import (
     TritonTimeout,
     UpstreamError,
 )
-from gateway.metrics import Metrics
-from gateway.middleware import RequestScope
-from gateway.models import Catalogue
+from gateway.inference.catalogue import Catalogue
+from gateway.inference.embedder import Embedder
+from gateway.rest import endpoints
+from gateway.rest.contract import render_error
+from gateway.rest.endpoints import Gateway, JSONResponse
+from gateway.rest.middleware import RequestScope
 from gateway.settings import Settings
+from gateway.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from gateway.encoding import BitOrder
-from gateway.keys import read_keys
+from gateway.access.keys import read_keys
+from gateway.rest.encoding import BitOrder
 
 PREFIX = "GATEWAY_"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from load_tests.tables import Measurement
+from load_tests.bench.tables import Measurement
 
 MARKER = "<!-- make bench puts the newest run below this line -->"
 FOLDER = Path("build/bench")

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from gateway import tensors
-from gateway.embedder import EmbeddingCall, Embeddings, Ensemble, Repository, Truncation
 from gateway.errors import GatewayError, InputTooLong
-from load_tests.constant import declare
+from gateway.inference import tensors
+from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, Repository, Truncation
+from load_tests.bench.constant import declare
 
 MODEL = "mixedbread-ai/mxbai-embed-large-v1"
 ENSEMBLE = "mixedbread-ai--mxbai-embed-large-v1"

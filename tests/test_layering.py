@@ -12,34 +12,34 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("gateway", "export")
 MODULES = {
-    f"{package}.{file.stem}": file
+    ".".join(file.relative_to(ROOT).with_suffix("").parts): file
     for package in PACKAGES
-    for file in sorted((ROOT / package).glob("*.py"))
+    for file in sorted((ROOT / package).rglob("*.py"))
 }
 
 # Nothing beside these of our own.
 MAY_IMPORT = {
     "gateway.errors": set[str](),
-    "gateway.embedder": {"gateway.errors"},
-    "gateway.settings": {"gateway.errors", "gateway.encoding", "gateway.keys"},
-    "gateway.rpc_errors": {"gateway.errors"},
-    "gateway.triton_wheel": set[str](),
+    "gateway.inference.embedder": {"gateway.errors"},
+    "gateway.settings": {"gateway.errors", "gateway.rest.encoding", "gateway.access.keys"},
+    "gateway.inference.rpc_errors": {"gateway.errors"},
+    "gateway.local.triton_wheel": set[str](),
     "export.errors": set[str](),
     # Copied beside the steps, where there is no package `export`.
-    "export.batching": set[str](),
-    "export.inference": set[str](),
-    "export.integrity": set[str](),
-    "export.quantization": set[str](),
-    "export.tokenization": set[str](),
+    "export.steps.batching": set[str](),
+    "export.steps.inference": set[str](),
+    "export.steps.integrity": set[str](),
+    "export.steps.quantization": set[str](),
+    "export.steps.tokenization": set[str](),
 }
 HTTP = {"starlette", "uvicorn", "http", "httpx"}
 GRPC = {"grpc", "tritonclient"}
 MUST_NOT_IMPORT = {
-    "gateway.contract": HTTP | GRPC,
-    "gateway.encoding": HTTP | GRPC,
-    "gateway.endpoints": GRPC,
+    "gateway.rest.contract": HTTP | GRPC,
+    "gateway.rest.encoding": HTTP | GRPC,
+    "gateway.rest.endpoints": GRPC,
     "gateway.app": GRPC,
-    "gateway.triton": HTTP,
+    "gateway.inference.triton": HTTP,
 }
 
 

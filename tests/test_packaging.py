@@ -35,9 +35,9 @@ def test_the_wheel_holds_exactly_our_packages(wheel_files: list[str]) -> None:
 
 def test_every_module_and_every_step_is_in_the_wheel(wheel_files: list[str]) -> None:
     modules = [
-        f"{package}/{file.name}"
+        str(file.relative_to(ROOT))
         for package in ("gateway", "export")
-        for file in (ROOT / package).glob("*.py")
+        for file in (ROOT / package).rglob("*.py")
     ]
     steps = [f"export/{file.relative_to(ROOT)}" for file in ROOT.glob("model_repository/*/1/*.py")]
     assert steps

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from export import ExportOptions, ExportResult, Serving, export_model, packed
+from export import ExportOptions, ExportResult, Serving, export_model
 from export.__main__ import main
 from export.errors import ExportError, RepositoryConflict, UnsupportedModel, VerificationFailed
+from export.graph import packed
 from export.manifest import hash_files
 from export.verification import MIN_COSINE
 from tests.checkpoints import ARCHITECTURES, make_checkpoint

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.http_protocol import HttpProtocol
+from gateway.rest.http_protocol import HttpProtocol
 
 
 @contextmanager

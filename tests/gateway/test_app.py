@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from gateway import Settings, create_app
-from gateway.triton import TritonEmbedder
+from gateway.inference.triton import TritonEmbedder
 from tests.fakes import MODEL, FakeTriton, serve_triton
 from tests.gateway.conftest import KEYS
 

@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from gateway import Settings, create_app
-from gateway.embedder import Ensemble, Repository
 from gateway.errors import (
     ContractMismatch,
     Forbidden,
@@ -22,6 +21,7 @@ from gateway.errors import (
     TritonUnavailable,
     UpstreamError,
 )
+from gateway.inference.embedder import Ensemble, Repository
 from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder
 from tests.gateway.conftest import KEYS
 

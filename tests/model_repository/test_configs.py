@@ -17,7 +17,7 @@ from export.repository import (
     render,
     tokenizer_config,
 )
-from gateway import tensors
+from gateway.inference import tensors
 
 ROOT = Path(__file__).parents[2] / "model_repository"
 REFERENCE = ROOT / "reference" / "cpu"

@@ -8,7 +8,7 @@ import pytest
 
 from export import ExportOptions, Serving, export_model
 from export.checkpoint import DEFAULT_CHECKPOINT
-from gateway.triton_process import TritonProcess
+from gateway.local.triton_process import TritonProcess
 from tests.checkpoints import make_checkpoint
 from tests.serving import Service, serve
 

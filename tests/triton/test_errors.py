@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from export.checkpoint import DEFAULT_CHECKPOINT
-from gateway.triton_process import LOOPBACK, free_ports
+from gateway.local.triton_process import LOOPBACK, free_ports
 from tests.serving import API_KEY, PATIENCE_SECONDS, Service
 from tests.triton.conftest import TOY_CONFIG, RunTriton
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.triton_process import TritonProcess
-from gateway.triton_wheel import CannotServe
+from gateway.local.triton_process import TritonProcess
+from gateway.local.triton_wheel import CannotServe
 
 pytestmark = pytest.mark.triton
 

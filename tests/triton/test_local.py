@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from gateway.triton_process import TritonProcess, parent_of, running_children
-from gateway.triton_wheel import CannotServe
+from gateway.local.triton_process import TritonProcess, parent_of, running_children
+from gateway.local.triton_wheel import CannotServe
 from tests.triton.conftest import RunTriton
 
 pytestmark = pytest.mark.triton

@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from export.checkpoint import DEFAULT_CHECKPOINT
-from gateway.triton_process import running_children
+from gateway.local.triton_process import running_children
 from tests.serving import Service, serve
 from tests.texts import mixed_texts
 

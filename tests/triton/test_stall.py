@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from export.checkpoint import DEFAULT_CHECKPOINT
-from gateway.chunking import estimate_tokens
-from gateway.embedder import EmbeddingCall
-from gateway.lanes import Lanes
-from gateway.triton import TritonEmbedder
-from gateway.triton_process import TritonProcess
+from gateway.inference.chunking import estimate_tokens
+from gateway.inference.embedder import EmbeddingCall
+from gateway.inference.lanes import Lanes
+from gateway.inference.triton import TritonEmbedder
+from gateway.local.triton_process import TritonProcess
 from tests.serving import PATIENCE_SECONDS
 from tests.triton.conftest import RunTriton
 

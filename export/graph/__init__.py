@@ -1,0 +1,1 @@
+"""A transformer → model.onnx over packed texts."""

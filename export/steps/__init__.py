@@ -1,0 +1,1 @@
+"""What runs inside Triton: these modules are copied beside each model.py, byte for byte."""

@@ -1,0 +1,1 @@
+"""How Triton is asked: the seam, chunks, turns, tensors and errors."""

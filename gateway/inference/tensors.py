@@ -1,0 +1,110 @@
+"""The tensors of the ensemble: names, datatypes, shapes, and their bytes on the wire.
+
+The table is that of model_repository/README.md; a test compares it with the exported config.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.inference.embedder import Precision, Truncation
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor as Triton declares it; -1 stands for a size known only at run time."""
+
+    name: str
+    datatype: str
+    dims: tuple[int, ...]
+
+
+TEXT = Tensor("TEXT", "BYTES", (-1,))  # [N]
+TRUNCATION = Tensor("TRUNCATION", "INT32", (1,))
+DIMENSIONS = Tensor("DIMENSIONS", "INT32", (1,))
+NORMALIZED = Tensor("NORMALIZED", "BOOL", (1,))
+INPUTS = (TEXT, TRUNCATION, DIMENSIONS, NORMALIZED)
+
+TOKEN_COUNT = Tensor("TOKEN_COUNT", "INT32", (-1,))  # [N]
+EMBEDDINGS: dict[Precision, Tensor] = {
+    "float": Tensor("FLOAT", "FP32", (-1, -1)),  # [N, d]
+    "float16": Tensor("FLOAT16", "FP16", (-1, -1)),
+    "int8": Tensor("INT8", "INT8", (-1, -1)),
+    "uint8": Tensor("UINT8", "UINT8", (-1, -1)),
+    "binary": Tensor("BINARY", "INT8", (-1, -1)),  # [N, ⌈d/8⌉]
+    "ubinary": Tensor("UBINARY", "UINT8", (-1, -1)),
+}
+OUTPUTS = (*EMBEDDINGS.values(), TOKEN_COUNT)
+
+TRUNCATION_CODES: dict[Truncation, int] = {"end": 0, "start": 1, "none": 2}
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "FP32": np.dtype("<f4"),
+    "FP16": np.dtype("<f2"),
+    "INT8": np.dtype("i1"),
+    "UINT8": np.dtype("u1"),
+    "INT32": np.dtype("<i4"),
+}
+
+
+def shape(precision: Precision, count: int, dimensions: int) -> tuple[int, int]:
+    """Of the rows for `count` texts: (N, d), or (N, ⌈d/8⌉) for the packed precisions."""
+    is_packed = precision in ("binary", "ubinary")
+    return count, (dimensions + 7) // 8 if is_packed else dimensions
+
+
+def allocate(precision: Precision, count: int, dimensions: int) -> NDArray[Any]:
+    """Uninitialised rows for `count` texts."""
+    dtype = DTYPES[EMBEDDINGS[precision].datatype]
+    return np.empty(shape(precision, count, dimensions), dtype)
+
+
+def pack_bytes(texts: Sequence[bytes]) -> bytes:
+    """BYTES as Triton reads it: each text behind its length in four little-endian bytes."""
+    return b"".join(part for text in texts for part in (struct.pack("<I", len(text)), text))
+
+
+def pack_int32(number: int) -> bytes:
+    return struct.pack("<i", number)
+
+
+def pack_bool(flag: bool) -> bytes:
+    return b"\x01" if flag else b"\x00"
+
+
+def unpack(tensor: Tensor, raw: bytes, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The numbers in `raw`; a view, not a copy.
+
+    Raises: ValueError if they do not fill the shape.
+    """
+    return np.frombuffer(raw, DTYPES[tensor.datatype]).reshape(shape)
+
+
+def find_mismatch(
+    inputs: Mapping[str, tuple[str, tuple[int, ...]]],
+    outputs: Mapping[str, tuple[str, tuple[int, ...]]],
+) -> str:
+    """What in an ensemble's declaration is not as in the tables above; empty if nothing.
+
+    inputs, outputs  name → (datatype, dims) as declared
+
+    Inputs must be exactly ours. Outputs may be more than ours, and may state d instead of -1.
+    """
+    missing = [tensor.name for tensor in OUTPUTS if tensor.name not in outputs]
+    if missing:
+        return f"output {missing[0]} is missing"
+    expected = {tensor.name: (tensor.datatype, tensor.dims) for tensor in INPUTS}
+    if dict(inputs) != expected:
+        return f"inputs are {dict(inputs)}, expected {expected}"
+    for tensor in OUTPUTS:
+        datatype, dims = outputs[tensor.name]
+        if (datatype, len(dims)) != (tensor.datatype, len(tensor.dims)):
+            return (
+                f"output {tensor.name} is {datatype} {dims},"
+                f" expected {tensor.datatype} {tensor.dims}"
+            )
+    return ""

@@ -1,0 +1,270 @@
+"""TritonEmbedder: one ModelInfer per chunk on the ensemble."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
+from gateway.errors import ContractMismatch, InputTooLong, NotFinite
+from gateway.inference import chunking, tensors
+from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, Precision, Repository
+from gateway.inference.lanes import Lane, Lanes
+from gateway.inference.rpc_errors import MESSAGES, map_rpc_errors
+
+Message: TypeAlias = Any  # tritonclient's generated code carries no types
+
+# Seconds; questions about the repository are answered from memory.
+ASK_TIMEOUT_SECONDS = 1.0
+
+CHANNEL_OPTIONS = (
+    # 256 texts of 4096 float32 are above gRPC's 4 MiB.
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A restarted Triton is found again within a second, not within two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # Triton's default tolerates a ping every five minutes.
+    ("grpc.keepalive_time_ms", 300_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Spreads over all addresses of a headless service; one address is no different.
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+class TritonEmbedder:
+    """The Embedder that asks Triton over gRPC.
+
+    address       gRPC target, for example 127.0.0.1:8001 or dns:///triton:8001
+    chunk_tokens  estimated tokens of one ModelInfer
+    chunk_texts   texts of one ModelInfer
+    lanes         where chunks wait for their turn
+
+    Belongs to one event loop: the channel is opened by the first call, in that call's loop.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        chunk_tokens: int = 1024,
+        chunk_texts: int = 64,
+        lanes: Lanes | None = None,
+    ) -> None:
+        self._address = address
+        self._lanes = lanes or Lanes()
+        self._chunk_tokens = chunk_tokens
+        self._chunk_texts = chunk_texts
+        self._channel: grpc.aio.Channel | None = None
+
+    @property
+    def _stub(self) -> service_pb2_grpc.GRPCInferenceServiceStub:
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS)
+            self._cached_stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        return self._cached_stub
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+    async def embed(self, call: EmbeddingCall) -> Embeddings:
+        """The embeddings of one call; its chunks run side by side.
+
+        The first failing chunk cancels the others. Texts that are too long do not:
+        every chunk is heard, and the error names all of them.
+
+        Raises: UpstreamError, InputTooLong.
+        """
+        chunks = chunking.cut(
+            call.token_estimates, max_tokens=self._chunk_tokens, max_texts=self._chunk_texts
+        )
+        lane = self._lanes.lane_of(sum(call.token_estimates))
+        if len(chunks) == 1:
+            return await self._embed_chunk(call, chunks[0], lane)
+        embeddings = _allocate(call)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._place_chunk(call, chunk, lane, embeddings))
+                    for chunk in chunks
+                ]
+        except BaseExceptionGroup as failures:
+            first = failures.exceptions[0]
+            raise first from first.__cause__
+        _raise_merged([task.result() for task in tasks])
+        return embeddings
+
+    async def _place_chunk(
+        self, call: EmbeddingCall, chunk: list[int], lane: Lane, embeddings: Embeddings
+    ) -> InputTooLong | None:
+        """Writes the rows of one chunk, or tells which of its texts are too long."""
+        try:
+            rows = await self._embed_chunk(call, chunk, lane)
+        except InputTooLong as error:
+            overflows = {chunk[index]: length for index, length in error.overflows.items()}
+            return InputTooLong(error.max_length, overflows)
+        for precision, array in embeddings.arrays.items():
+            array[chunk] = rows.arrays[precision]
+        embeddings.token_counts[chunk] = rows.token_counts
+        return None
+
+    async def _embed_chunk(self, call: EmbeddingCall, chunk: list[int], lane: Lane) -> Embeddings:
+        tokens = sum(call.token_estimates[index] for index in chunk)
+        async with lane.turn(call.caller, tokens):
+            answer = await self._infer(build_request(call, chunk), call.deadline)
+        return read_answer(answer, call, len(chunk))
+
+    async def _infer(
+        self, request: service_pb2.ModelInferRequest, deadline: float
+    ) -> service_pb2.ModelInferResponse:
+        remaining_seconds = deadline - asyncio.get_running_loop().time()
+        with map_rpc_errors():
+            return await self._stub.ModelInfer(request, timeout=max(remaining_seconds, 0.001))
+
+    def waiting_tokens(self) -> dict[str, int]:
+        return self._lanes.waiting_tokens()
+
+    async def repository(self) -> Repository:
+        """What Triton lists, with the declaration of every model that is ready.
+
+        Models that were unloaded on purpose are left out.
+
+        Raises: UpstreamError.
+        """
+        server = await self._ask("ServerReady", service_pb2.ServerReadyRequest())
+        index = await self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest())
+        states: dict[str, bool] = {}
+        for entry in index.models:  # one for each version
+            if entry.reason != "unloaded":
+                is_ready = entry.state == "READY"
+                states[entry.name] = is_ready or states.get(entry.name, False)
+        ensembles = await asyncio.gather(
+            *(self._describe(name, is_ready) for name, is_ready in sorted(states.items()))
+        )
+        return Repository(server.ready, ensembles)
+
+    async def _describe(self, name: str, is_ready: bool) -> Ensemble:
+        if not is_ready:
+            return Ensemble(name, is_ready=False)
+        answer = await self._ask("ModelConfig", service_pb2.ModelConfigRequest(name=name))
+        return read_config(answer.config)
+
+    async def _ask(self, method: str, question: Message) -> Message:
+        with map_rpc_errors():
+            return await getattr(self._stub, method)(question, timeout=ASK_TIMEOUT_SECONDS)
+
+
+def read_config(config: model_config_pb2.ModelConfig) -> Ensemble:
+    """An ensemble as its ModelConfig message describes it."""
+    parameters = {key: value.string_value for key, value in config.parameters.items()}
+    mismatch = tensors.find_mismatch(_declared(config.input), _declared(config.output))
+    return Ensemble(config.name, parameters=parameters, mismatch=mismatch)
+
+
+def _declared(
+    declarations: Sequence[model_config_pb2.ModelInput],
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name → (datatype, dims); TYPE_STRING is called BYTES everywhere else."""
+    return {
+        tensor.name: (
+            model_config_pb2.DataType.Name(tensor.data_type)
+            .removeprefix("TYPE_")
+            .replace("STRING", "BYTES"),
+            tuple(tensor.dims),
+        )
+        for tensor in declarations
+    }
+
+
+def build_request(call: EmbeddingCall, chunk: Sequence[int]) -> service_pb2.ModelInferRequest:
+    """The ModelInferRequest for the texts of `chunk`; names only the outputs wanted."""
+    texts = [call.texts[index] for index in chunk]
+    return service_pb2.ModelInferRequest(
+        model_name=call.ensemble,
+        id=call.request_id,
+        inputs=[_input(tensors.TEXT, len(texts)), *_OPTIONS],
+        outputs=_outputs(call.precisions),
+        raw_input_contents=[
+            tensors.pack_bytes(texts),
+            tensors.pack_int32(tensors.TRUNCATION_CODES[call.truncation]),
+            tensors.pack_int32(call.dimensions),
+            tensors.pack_bool(call.normalized),
+        ],
+    )
+
+
+def _input(tensor: tensors.Tensor, size: int) -> Message:
+    return service_pb2.ModelInferRequest.InferInputTensor(
+        name=tensor.name, datatype=tensor.datatype, shape=[size]
+    )
+
+
+@cache
+def _outputs(precisions: tuple[Precision, ...]) -> list[Message]:
+    wanted = [*(tensors.EMBEDDINGS[precision] for precision in precisions), tensors.TOKEN_COUNT]
+    output = service_pb2.ModelInferRequest.InferRequestedOutputTensor
+    return [output(name=tensor.name) for tensor in wanted]
+
+
+_OPTIONS = [
+    _input(tensor, 1) for tensor in (tensors.TRUNCATION, tensors.DIMENSIONS, tensors.NORMALIZED)
+]
+
+
+def _allocate(call: EmbeddingCall) -> Embeddings:
+    """Room for the answer: each chunk writes its rows once, where they belong."""
+    count = len(call.texts)
+    arrays = {
+        precision: tensors.allocate(precision, count, call.dimensions)
+        for precision in call.precisions
+    }
+    return Embeddings(arrays, np.empty(count, dtype=np.int32))
+
+
+def read_answer(
+    answer: service_pb2.ModelInferResponse, call: EmbeddingCall, count: int
+) -> Embeddings:
+    """The tensors of one answer for `count` texts; the arrays are views on its bytes.
+
+    Raises: ContractMismatch if a tensor is missing or has another size, NotFinite.
+    """
+    names = [output.name for output in answer.outputs]
+    raws = dict(zip(names, answer.raw_output_contents, strict=False))
+    arrays = {
+        precision: _read(
+            raws,
+            tensors.EMBEDDINGS[precision],
+            tensors.shape(precision, count, call.dimensions),
+        )
+        for precision in call.precisions
+    }
+    return Embeddings(arrays, _read(raws, tensors.TOKEN_COUNT, (count,)))
+
+
+def _read(
+    raws: Mapping[str, bytes], tensor: tensors.Tensor, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    try:
+        array = tensors.unpack(tensor, raws.get(tensor.name, b""), shape)
+    except ValueError as error:
+        message = f"the inference server's {tensor.name} has an unexpected size"
+        raise ContractMismatch(message) from error
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise NotFinite(MESSAGES[NotFinite])
+    return array
+
+
+def _raise_merged(refusals: Sequence[InputTooLong | None]) -> None:
+    """One error for the texts of all chunks, if there are any."""
+    errors = [error for error in refusals if error is not None]
+    if errors:
+        overflows = {index: length for error in errors for index, length in error.overflows.items()}
+        raise InputTooLong(errors[0].max_length, overflows)

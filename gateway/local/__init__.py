@@ -1,0 +1,1 @@
+"""Triton from PyPI beside the gateway, in one command."""

@@ -1,0 +1,66 @@
+"""Arrays → what JSON holds, for every `encoding_format`; no Python loop touches a number."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pybase64
+from numpy.typing import NDArray
+
+from gateway.inference.embedder import Precision
+
+Format = Literal["float", "float16", "binary", "ubinary", "int8", "uint8", "base64"]
+BitOrder = Literal["msb", "lsb"]
+Column = Sequence[str] | NDArray[Any]  # one entry, or one row, per text
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+# Byte b with its eight bits in the opposite order: (256,) uint8.
+_REVERSED = np.packbits(
+    np.unpackbits(np.arange(256, dtype=np.uint8)).reshape(256, 8), axis=1, bitorder="little"
+).reshape(256)
+
+_SIGN_BIT = np.uint8(0x80)
+
+
+def precision_of(encoding_format: Format) -> Precision:
+    """The array a format is written from: `base64` holds the same floats as `float`."""
+    return "float" if encoding_format == "base64" else encoding_format
+
+
+def precisions_of(formats: Iterable[Format]) -> tuple[Precision, ...]:
+    """The arrays needed for the formats, each once, in the order of first need."""
+    return tuple(dict.fromkeys(precision_of(encoding_format) for encoding_format in formats))
+
+
+def encode(
+    arrays: Mapping[Precision, NDArray[Any]], formats: Iterable[Format], bit_order: BitOrder
+) -> dict[Format, Column]:
+    """One column per format, one entry of it per text.
+
+    arrays   precision → (N, d) or (N, ⌈d/8⌉), C-contiguous
+    returns  format → (N, …) array, or N strings for `base64`
+    """
+    return {name: _encode_column(arrays[precision_of(name)], name, bit_order) for name in formats}
+
+
+def _encode_column(array: NDArray[Any], encoding_format: Format, bit_order: BitOrder) -> Column:
+    if encoding_format == "base64":
+        return encode_base64(array)
+    if bit_order == "lsb" and encoding_format == "ubinary":
+        return reverse_bits(array)
+    if bit_order == "lsb" and encoding_format == "binary":
+        # The ubinary byte minus 128, as int8, is that byte with its highest bit flipped.
+        return (reverse_bits(array.view(np.uint8) ^ _SIGN_BIT) ^ _SIGN_BIT).view(np.int8)
+    return array
+
+
+def encode_base64(array: NDArray[np.float32]) -> list[str]:
+    """Each row of (N, d) as base64 of its little-endian float32 bytes, padded with `=`."""
+    little_endian = np.ascontiguousarray(array, dtype="<f4")
+    return [pybase64.b64encode_as_string(row.data) for row in little_endian]
+
+
+def reverse_bits(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Bytes with most significant bit first → least significant bit first, same shape."""
+    return _REVERSED[array]

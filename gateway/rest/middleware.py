@@ -1,0 +1,124 @@
+"""What every request goes through: an id, a body limit, a clock, a line in the log. Plain ASGI."""
+
+import asyncio
+import logging
+import random
+import re
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import TypeVar
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import BodyTooLarge, HungUp
+from gateway.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+
+# What may be echoed into a header and a log line.
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+access_log = logging.getLogger("gateway.access")
+
+
+class RequestScope:
+    """Request id, clock, in-flight gauge, access log; answers crashes of whatever is inside."""
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, answer_crash: Callable[[Request, Exception], Response]
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._answer_crash = answer_crash
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        request_id = _request_id(Headers(scope=scope))
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+
+        async def send_stamped(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                milliseconds = (perf_counter() - started) * 1000
+                message["headers"] += [
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-total-time", b"%.2f" % milliseconds),
+                ]
+            await send(message)
+
+        with self._metrics.in_flight.track_inprogress():
+            try:
+                await self._app(scope, receive, send_stamped)
+            except Exception as crash:
+                response = self._answer_crash(Request(scope), crash)
+                if status:
+                    raise  # half an answer is out; the server closes the connection
+                await response(scope, receive, send_stamped)
+            finally:
+                self._record(scope, status, perf_counter() - started)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's name, never the path: callers choose paths.
+        route = getattr(scope.get("route"), "name", "unknown")
+        self._metrics.requests(route, status).inc()
+        self._metrics.duration(route).observe(seconds)
+        request_id = scope["state"]["request_id"]
+        access_log.info(
+            "%s %s %d %.1fms %s", scope["method"], route, status, seconds * 1000, request_id
+        )
+
+
+def _request_id(headers: Headers) -> str:
+    sent = headers.get("x-request-id", "")
+    return sent if _SANE_REQUEST_ID.fullmatch(sent) else f"req_{random.getrandbits(128):032x}"
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body.
+
+    Raises: BodyTooLarge as soon as the size is announced or reached, ClientDisconnect.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise BodyTooLarge(max_bytes)
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > max_bytes:
+            raise BodyTooLarge(max_bytes)
+    return bytes(body)
+
+
+async def run_unless_hung_up(request: Request, work: Awaitable[T]) -> T:
+    """The result of `work`, which is cancelled if the client closes the connection first.
+
+    Raises: HungUp.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    cancels_before = task.cancelling()
+    has_hung_up = False
+
+    async def cancel_when_gone() -> None:
+        nonlocal has_hung_up
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        has_hung_up = task.cancel()
+
+    watcher = asyncio.create_task(cancel_when_gone())
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if has_hung_up and task.uncancel() <= cancels_before:
+            raise HungUp("the client closed the connection") from None
+        raise
+    finally:
+        watcher.cancel()

@@ -1,0 +1,155 @@
+"""The six formats: worked examples, rules for every number of dimensions, edge cases."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from export.steps.quantization import (
+    Floats,
+    int8_scale,
+    normalize,
+    quantize,
+    to_binary,
+    to_int8,
+    to_ubinary,
+    to_uint8,
+)
+
+UNIT = np.array([[0.5, -0.5, 0.25, -0.25, 0.5, -0.25, 0.25, 0.0]], dtype=np.float32)
+ALL_FORMATS = ("FLOAT", "FLOAT16", "INT8", "UINT8", "BINARY", "UBINARY")
+
+
+def some_embeddings(rows: int, dimensions: int) -> Floats:
+    rng = np.random.default_rng(seed=dimensions)
+    return rng.standard_normal((rows, dimensions)).astype(np.float32) * 3
+
+
+@pytest.mark.parametrize(
+    ("encoded", "expected"),
+    [
+        (to_ubinary(UNIT), [170]),
+        (to_binary(UNIT), [42]),
+        (to_int8(UNIT), [47, -47, 23, -23, 47, -23, 23, 0]),
+        (to_uint8(UNIT), [175, 80, 151, 104, 175, 104, 151, 128]),
+    ],
+    ids=["ubinary", "binary", "int8", "uint8"],
+)
+def test_the_worked_example_of_eight_dimensions(encoded: NDArray[Any], expected: list[int]) -> None:
+    assert expected == encoded[0].tolist()
+
+
+def test_a_last_partial_byte_is_filled_with_zero_bits() -> None:
+    signs = np.array([[1, -1, 1, 1, -1, 1, -1, -1, 1, 1, -1, 1]], dtype=np.float32)
+
+    assert [180, 208] == to_ubinary(signs)[0].tolist()
+    assert [52, 80] == to_binary(signs)[0].tolist()
+
+
+def test_half_precision_rounds_to_the_nearest_even() -> None:
+    row = np.array([[0.1]], dtype=np.float32)
+
+    assert 0.0999755859375 == float(quantize(row, 1, False, ["FLOAT16"])["FLOAT16"][0, 0])
+
+
+def test_the_hosted_vector_of_2024_gives_its_hosted_byte() -> None:
+    head = [0.3718256, -0.5426898, -0.15350959, 0.17974803]
+    head += [-0.6034504, 0.39812338, -0.08273504, 0.06571669]
+
+    assert 21 == to_binary(np.array([head], dtype=np.float32))[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "expected"),
+    [(1024, 459.367), (768, 437.820), (512, 407.451), (384, 385.903), (16, 147.867), (3, 95.950)],
+)
+def test_the_scale_grows_with_the_dimensions_and_is_held_below_eight(
+    dimensions: int, expected: float
+) -> None:
+    assert int8_scale(dimensions) == pytest.approx(expected, abs=0.001)
+
+
+@pytest.mark.parametrize("dimensions", range(1, 66))
+def test_unpacked_bits_are_the_signs(dimensions: int) -> None:
+    embeddings = some_embeddings(5, dimensions)
+
+    packed = to_ubinary(embeddings)
+    bits = np.unpackbits(packed, axis=1)[:, :dimensions]
+
+    assert (5, (dimensions + 7) // 8) == packed.shape
+    np.testing.assert_array_equal(embeddings > 0, bits.astype(bool))
+    np.testing.assert_array_equal(packed.astype(int) - 128, to_binary(embeddings).astype(int))
+
+
+def test_zero_and_minus_zero_are_no_positive_signs() -> None:
+    assert [0] == to_ubinary(np.array([[0.0, -0.0]], dtype=np.float32))[0].tolist()
+
+
+def test_a_component_beyond_the_range_is_clamped() -> None:
+    spike = np.zeros((1, 1024), dtype=np.float32)
+    spike[0, :2] = [1, -1]  # no unit vector has both; each alone is beyond the range
+
+    assert [127, -128] == to_int8(spike)[0, :2].tolist()
+    assert [255, 0] == to_uint8(spike)[0, :2].tolist()
+
+
+def test_uint8_rounds_down_where_int8_rounds_toward_zero() -> None:
+    unit = normalize(some_embeddings(20, 64))
+
+    difference = to_uint8(unit).astype(int) - 128 - to_int8(unit).astype(int)
+
+    assert {0, -1} == set(np.unique(difference).tolist())
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+def test_integers_and_bits_do_not_depend_on_normalized(normalized: bool) -> None:
+    embeddings = some_embeddings(4, 64)
+
+    found = quantize(embeddings, 64, normalized, ALL_FORMATS)
+
+    np.testing.assert_array_equal(to_int8(normalize(embeddings)), found["INT8"])
+    np.testing.assert_array_equal(to_ubinary(embeddings), found["UBINARY"])
+
+
+def test_the_cut_comes_before_the_norm() -> None:
+    embeddings = some_embeddings(4, 64)
+
+    cut = quantize(embeddings, 16, True, ["FLOAT"])["FLOAT"]
+
+    np.testing.assert_allclose(np.linalg.norm(cut, axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(normalize(embeddings[:, :16]), cut)
+
+
+def test_a_zero_embedding_stays_zero() -> None:
+    zeros = np.zeros((1, 16), dtype=np.float32)
+
+    found = quantize(zeros, 16, True, ALL_FORMATS)
+
+    assert not found["FLOAT"].any()
+    assert not found["INT8"].any()
+    assert [128] * 16 == found["UINT8"][0].tolist()
+
+
+def test_only_the_asked_formats_are_computed() -> None:
+    assert ["INT8", "FLOAT"] == list(quantize(some_embeddings(1, 8), 8, True, ["INT8", "FLOAT"]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_embedding_that_is_not_finite_is_an_error(value: float) -> None:
+    embeddings = some_embeddings(2, 8)
+    embeddings[1, 3] = value
+
+    with pytest.raises(FloatingPointError):
+        quantize(embeddings, 8, True, ["UBINARY"])
+
+
+def test_permuted_rows_give_permuted_results() -> None:
+    embeddings = some_embeddings(7, 24)
+    order = np.random.default_rng(seed=1).permutation(7)
+
+    straight = quantize(embeddings, 24, True, ALL_FORMATS)
+    permuted = quantize(embeddings[order], 24, True, ALL_FORMATS)
+
+    for name in ALL_FORMATS:
+        np.testing.assert_array_equal(straight[name][order], permuted[name])

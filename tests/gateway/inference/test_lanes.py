@@ -1,0 +1,219 @@
+"""Whose turn it is, by tokens; no clock is involved."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from itertools import repeat
+
+import pytest
+
+from gateway.inference.embedder import Caller
+from gateway.inference.lanes import MAX_IDLE_CALLERS, Lane, Lanes, Turns
+
+pytestmark = pytest.mark.anyio
+
+ANN, BEN = Caller(b"", "ann"), Caller(b"", "ben")
+
+
+class Desk:
+    """Stands for Triton: answers the chunks of a lane in the order of their arrival."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.arrived: list[tuple[Caller, int]] = []
+        self._lane = lane
+        self._answers: list[asyncio.Event] = []
+        self._running: set[asyncio.Task[None]] = set()
+
+    def ask(self, caller: Caller, *chunks: int) -> list[asyncio.Task[None]]:
+        """One call: all its chunks at once."""
+        tasks = [asyncio.create_task(self._pass(caller, tokens)) for tokens in chunks]
+        self._running.update(tasks)
+        return tasks
+
+    async def _pass(self, caller: Caller, tokens: int) -> None:
+        async with self._lane.turn(caller, tokens):
+            self.arrived.append((caller, tokens))
+            self._answers.append(answer := asyncio.Event())
+            await answer.wait()
+
+    async def answer(self) -> None:
+        """Answers the oldest chunk, and lets what follows from it happen."""
+        self._answers.pop(0).set()
+        await settle()
+
+    async def answer_all(self) -> None:
+        while self._answers:
+            await self.answer()
+
+
+async def settle() -> None:
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def lane() -> Lane:
+    return Lane(window_tokens=100)
+
+
+@pytest.fixture
+def desk(lane: Lane) -> Desk:
+    return Desk(lane)
+
+
+async def test_what_fits_the_window_goes_at_once_and_the_rest_waits(desk: Desk, lane: Lane) -> None:
+    desk.ask(ANN, 60, 40, 30)
+    await settle()
+    assert ([(ANN, 60), (ANN, 40)], 30) == (desk.arrived, lane.waiting_tokens)
+    await desk.answer()
+    assert ((ANN, 30), 0) == (desk.arrived[-1], lane.waiting_tokens)
+    await desk.answer_all()
+
+
+async def test_a_chunk_above_the_window_goes_alone(desk: Desk) -> None:
+    desk.ask(ANN, 10, 500, 10)
+    await settle()
+    for count in (1, 2, 3):
+        assert count == len(desk.arrived)
+        await desk.answer()
+
+
+async def test_callers_alternate_by_tokens_whatever_the_size_of_their_chunks(desk: Desk) -> None:
+    desk.ask(ANN, *[50] * 40)
+    desk.ask(BEN, *[10] * 200)
+    await settle()
+    for _ in range(100):
+        await desk.answer()
+    served = Counter[Caller]()
+    for caller, tokens in desk.arrived:
+        served[caller] += tokens
+    assert abs(served[ANN] - served[BEN]) <= 100
+    await desk.answer_all()
+
+
+async def test_callers_of_unequal_calls_get_equal_tokens(desk: Desk) -> None:
+    """Each sends its next call when all chunks of the last are answered."""
+    sizes = {ANN: [25] * 60, BEN: [25] * 6}
+    waiting: dict[Caller, list[asyncio.Task[None]]] = {ANN: [], BEN: []}
+    for _ in range(600):
+        for caller, tasks in waiting.items():
+            if all(task.done() for task in tasks):
+                waiting[caller] = desk.ask(caller, *sizes[caller])
+        await settle()
+        await desk.answer()
+    served = Counter(caller for caller, _ in desk.arrived)
+    assert 0.9 < served[BEN] / served[ANN] <= 1.1
+    await desk.answer_all()
+
+
+async def test_a_key_gets_no_more_for_its_many_connections(desk: Desk) -> None:
+    for connection in range(9):
+        desk.ask(Caller(b"many", connection), *[10] * 50)
+    desk.ask(Caller(b"one", "only"), *[10] * 200)
+    await settle()
+    for _ in range(200):
+        await desk.answer()
+    served = Counter(caller.key for caller, _ in desk.arrived)
+    assert abs(served[b"many"] - served[b"one"]) <= 10
+    by_connection = Counter(caller for caller, _ in desk.arrived if caller.key == b"many")
+    assert max(by_connection.values()) - min(by_connection.values()) <= 2
+    await desk.answer_all()
+
+
+async def test_a_cancelled_chunk_leaves_no_trace(desk: Desk, lane: Lane) -> None:
+    desk.ask(ANN, 100)
+    (waiting,) = desk.ask(BEN, 100)
+    desk.ask(ANN, 20)
+    await settle()
+    waiting.cancel()
+    await settle()
+    assert 20 == lane.waiting_tokens
+    await desk.answer()
+    assert [(ANN, 100), (ANN, 20)] == desk.arrived
+    await desk.answer_all()
+
+
+async def test_a_cancelled_running_chunk_gives_its_place_back(desk: Desk) -> None:
+    (running,) = desk.ask(ANN, 100)
+    desk.ask(BEN, 100)
+    await settle()
+    running.cancel()
+    await settle()
+    assert [(ANN, 100), (BEN, 100)] == desk.arrived
+    await desk.answer_all()
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["running first", "waiting first"])
+async def test_a_call_cancelled_with_all_its_chunks_gives_all_places_back(
+    desk: Desk, lane: Lane, order: int
+) -> None:
+    chunks = desk.ask(ANN, 100, 100, 100)
+    await settle()
+    for chunk in chunks[::order]:  # as a TaskGroup does, before any of them runs on
+        chunk.cancel()
+    await settle()
+
+    desk.ask(BEN, 100)
+    await settle()
+    assert desk.arrived[-1] == (BEN, 100)
+    assert lane.waiting_tokens == 0
+    assert all(chunk.cancelled() for chunk in chunks)
+
+
+async def test_a_chunk_cancelled_when_its_turn_has_come_passes_it_on(
+    desk: Desk, lane: Lane
+) -> None:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(lane.turn(ANN, 100))
+        (next_one,) = desk.ask(BEN, 100)
+        desk.ask(ANN, 100)
+        await settle()
+    next_one.cancel()  # given its turn just now, and not yet run on
+    await settle()
+    assert ([(ANN, 100)], 0) == (desk.arrived, lane.waiting_tokens)
+    await desk.answer_all()
+
+
+async def test_the_head_of_the_queue_is_not_overtaken(desk: Desk) -> None:
+    """Else a big chunk would wait for ever beside small ones."""
+    desk.ask(ANN, 60)
+    desk.ask(BEN, 80)
+    desk.ask(BEN, 10)
+    await settle()
+    assert [(ANN, 60)] == desk.arrived
+    await desk.answer()
+    assert [(ANN, 60), (BEN, 80), (BEN, 10)] == desk.arrived
+    await desk.answer_all()
+
+
+def ask_in_turns(turns: Turns[str], waiting: list[str], tokens: Iterator[int]) -> list[str]:
+    served = []
+    for amount, _ in zip(tokens, range(6), strict=False):
+        served.append(turns.next(waiting))
+        turns.charge(served[-1], amount)
+    return served
+
+
+def test_who_was_away_catches_up_to_the_credit_and_no_further() -> None:
+    turns: Turns[str] = Turns(credit_tokens=20)
+    for _ in range(100):
+        turns.charge("busy", 10)
+    assert ["new", "new", "new", "new", "busy", "new"] == ask_in_turns(
+        turns, ["new", "busy"], repeat(10)
+    )
+
+
+def test_callers_gone_are_forgotten() -> None:
+    turns: Turns[int] = Turns(credit_tokens=10)
+    for caller in range(3 * MAX_IDLE_CALLERS):
+        turns.charge(caller, 10)
+        turns.charge(-1, 1000)
+    assert len(turns._served) <= MAX_IDLE_CALLERS
+
+
+def test_the_size_of_the_whole_call_decides_its_lane() -> None:
+    lanes = Lanes(small_call_tokens=50)
+    assert lanes.lane_of(50) is lanes.lane_of(1)
+    assert lanes.lane_of(51) is lanes.lane_of(10_000) is not lanes.lane_of(50)
+    assert {"bulk": 0, "interactive": 0} == lanes.waiting_tokens()

@@ -1,0 +1,64 @@
+"""The tensors of the ensemble and their bytes."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gateway.inference import tensors
+from tests.fakes import unpack_texts
+
+
+@pytest.mark.parametrize(
+    "texts", [[], [b""], [b"a", b"", "ü\0".encode()], [b"x" * 70_000]], ids=["0", "1", "3", "long"]
+)
+def test_texts_survive_the_wire(texts: list[bytes]) -> None:
+    assert texts == unpack_texts(tensors.pack_bytes(texts))
+
+
+@pytest.mark.parametrize(
+    ("precision", "dimensions", "shape", "dtype"),
+    [
+        ("float", 13, (2, 13), "<f4"),
+        ("float16", 13, (2, 13), "<f2"),
+        ("int8", 13, (2, 13), "i1"),
+        ("ubinary", 13, (2, 2), "u1"),
+        ("binary", 16, (2, 2), "i1"),
+        ("binary", 1, (2, 1), "i1"),
+    ],
+)
+def test_packed_precisions_have_a_row_of_bytes(
+    precision: Any, dimensions: int, shape: tuple[int, int], dtype: str
+) -> None:
+    array = tensors.allocate(precision, 2, dimensions)
+    assert (shape, np.dtype(dtype)) == (array.shape, array.dtype)
+
+
+def declared(*changes: tuple[str, object]) -> tuple[dict[str, Any], dict[str, Any]]:
+    inputs = {tensor.name: (tensor.datatype, tensor.dims) for tensor in tensors.INPUTS}
+    outputs = {tensor.name: (tensor.datatype, tensor.dims) for tensor in tensors.OUTPUTS}
+    for name, declaration in changes:
+        (inputs if name in inputs else outputs)[name] = declaration  # type: ignore[assignment]
+    return inputs, outputs
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [[], [("FLOAT", ("FP32", (-1, 1024)))], [("EXTRA", ("FP32", (-1,)))]],
+    ids=["as-expected", "known-size", "another-output"],
+)
+def test_a_fitting_ensemble_has_no_mismatch(changes: list[tuple[str, object]]) -> None:
+    assert tensors.find_mismatch(*declared(*changes)) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("TEXT", ("BYTES", (-1, 1))), "TEXT"),
+        (("DIMENSIONS", ("INT64", (1,))), "DIMENSIONS"),
+        (("FLOAT", ("FP16", (-1, -1))), "FLOAT"),
+        (("INT8", ("INT8", (-1,))), "INT8"),
+    ],
+)
+def test_a_mismatch_names_the_tensor(change: tuple[str, object], named: str) -> None:
+    assert named in tensors.find_mismatch(*declared(change))

@@ -1,0 +1,289 @@
+"""TritonEmbedder against a real gRPC server in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from gateway.errors import (
+    ContractMismatch,
+    InferenceFailed,
+    InputTooLong,
+    NotFinite,
+    Overloaded,
+    TritonTimeout,
+    TritonUnavailable,
+    UpstreamError,
+)
+from gateway.inference.chunking import estimate_tokens
+from gateway.inference.embedder import EmbeddingCall
+from gateway.inference.rpc_errors import ERRORS_BY_CODE, MESSAGES
+from gateway.inference.tensors import EMBEDDINGS
+from gateway.inference.triton import TritonEmbedder
+from tests.fakes import (
+    ENSEMBLE,
+    PARAMETERS,
+    FakeTriton,
+    declare_ensemble,
+    embed_raw,
+    quantize,
+    serve_triton,
+    unpack_texts,
+)
+
+pytestmark = pytest.mark.anyio
+
+# 40 texts of 1 to 40 words: several chunks, none in the order of the call.
+MANY = tuple(f"{index} ".encode() * (index % 40 + 1) for index in range(7, 47))
+
+
+@pytest.fixture
+def triton() -> FakeTriton:
+    return FakeTriton()
+
+
+@pytest.fixture
+async def embedder(triton: FakeTriton) -> AsyncIterator[TritonEmbedder]:
+    async with serve_triton(triton) as port:
+        embedder = TritonEmbedder(f"127.0.0.1:{port}", chunk_tokens=256)
+        yield embedder
+        await embedder.close()
+
+
+def call_for(*texts: bytes, timeout_seconds: float = 5.0, **changed: Any) -> EmbeddingCall:
+    fields: dict[str, Any] = {
+        "ensemble": ENSEMBLE,
+        "texts": texts,
+        "token_estimates": estimate_tokens(texts, 512),
+        "precisions": ("float",),
+        "dimensions": 1024,
+        "normalized": True,
+        "truncation": "end",
+        "deadline": asyncio.get_running_loop().time() + timeout_seconds,
+        "request_id": "r1",
+    }
+    return EmbeddingCall(**fields | changed)
+
+
+async def test_one_chunk_is_one_rpc(embedder: TritonEmbedder, triton: FakeTriton) -> None:
+    await embedder.embed(call_for(b"", "héllo\0".encode()))
+    (request,) = triton.requests
+    assert (request.model_name, request.id) == (ENSEMBLE, "r1")
+    assert [b"", "héllo\0".encode()] == unpack_texts(request.raw_input_contents[0])
+    assert [
+        (tensor.name, tensor.datatype, list(tensor.shape)) for tensor in request.inputs[:2]
+    ] == [("TEXT", "BYTES", [2]), ("TRUNCATION", "INT32", [1])]
+
+
+async def test_options_travel_as_tensors(embedder: TritonEmbedder, triton: FakeTriton) -> None:
+    await embedder.embed(call_for(b"x", truncation="start", dimensions=513, normalized=False))
+    assert list(triton.requests[0].raw_input_contents[1:]) == [b"\1\0\0\0", b"\1\2\0\0", b"\0"]
+
+
+async def test_only_the_outputs_wanted_are_named(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    await embedder.embed(call_for(b"x", precisions=("int8", "ubinary")))
+    names = [output.name for output in triton.requests[0].outputs]
+    assert names == ["INT8", "UBINARY", "TOKEN_COUNT"]
+
+
+@pytest.mark.parametrize("dimensions", [1024, 13, 1])
+async def test_every_precision_comes_back_as_sent(
+    embedder: TritonEmbedder, dimensions: int
+) -> None:
+    call = call_for(b"a", b"b c", dimensions=dimensions, precisions=tuple(EMBEDDINGS))
+    arrays = (await embedder.embed(call)).arrays
+    reference = quantize(embed_raw([b"a", b"b c"]), dimensions, normalized=True)
+    for name, array in arrays.items():
+        assert (reference[name].dtype, reference[name].shape) == (array.dtype, array.shape)
+        assert reference[name].tobytes() == array.tobytes()
+
+
+async def test_chunks_are_joined_in_the_order_of_the_call(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    embeddings = await embedder.embed(call_for(*MANY))
+    assert len(triton.requests) > 3
+    reference = quantize(embed_raw(MANY), 1024, normalized=True)["float"]
+    assert reference.tobytes() == embeddings.arrays["float"].tobytes()
+    assert [len(text.split()) + 2 for text in MANY] == embeddings.token_counts.tolist()
+
+
+async def test_256_texts_are_above_the_limit_of_grpc_and_pass() -> None:
+    texts = tuple(f"{index}".encode() for index in range(256))
+    async with serve_triton(FakeTriton()) as port:
+        embedder = TritonEmbedder(f"127.0.0.1:{port}", chunk_tokens=10_000, chunk_texts=256)
+        arrays = (await embedder.embed(call_for(*texts, precisions=tuple(EMBEDDINGS)))).arrays
+        await embedder.close()
+    assert sum(array.nbytes for array in arrays.values()) > 2 * 1024 * 1024
+
+
+async def test_texts_too_long_are_merged_over_all_chunks(embedder: TritonEmbedder) -> None:
+    texts = [b"x " * 520 if index % 7 == 0 else b"x" for index in range(40)]
+    with pytest.raises(InputTooLong) as caught:
+        await embedder.embed(call_for(*texts, truncation="none"))
+    expected = [{"index": index, "length": 522} for index in range(0, 40, 7)]
+    assert {"max_length": 512, "overflows": expected} == caught.value.details
+
+
+async def test_the_first_failing_chunk_cancels_the_others(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    triton.failure = (grpc.StatusCode.INTERNAL, "it broke")
+    triton.failing_text = MANY[-1]
+    triton.pause_seconds = 30
+    with pytest.raises(InferenceFailed) as caught:
+        await embedder.embed(call_for(*MANY, timeout_seconds=60))
+    assert isinstance(caught.value.__cause__, grpc.RpcError)
+    # Those that had not reached Triton yet are not seen by it.
+    await wait_until(lambda: triton.cancelled == len(triton.requests) - 1)
+
+
+async def wait_until(statement: Any) -> None:
+    async with asyncio.timeout(3):
+        while not statement():
+            await asyncio.sleep(0.01)
+
+
+async def test_cancelling_the_call_cancels_its_rpcs(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    triton.pause_seconds = 30
+    task = asyncio.create_task(embedder.embed(call_for(*MANY, timeout_seconds=60)))
+    await wait_until(lambda: len(triton.requests) > 3)
+    task.cancel()
+    await wait_until(lambda: triton.cancelled == len(triton.requests))
+    assert task.cancelled()
+
+
+async def test_the_deadline_is_passed_down(embedder: TritonEmbedder, triton: FakeTriton) -> None:
+    triton.pause_seconds = 30
+    with pytest.raises(TritonTimeout):
+        await embedder.embed(call_for(b"x", timeout_seconds=0.05))
+    await wait_until(lambda: triton.cancelled)
+
+
+@pytest.mark.parametrize(
+    "code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+)
+async def test_every_status_of_grpc_has_an_error(
+    embedder: TritonEmbedder, triton: FakeTriton, code: grpc.StatusCode
+) -> None:
+    triton.failure = (code, "some text")
+    with pytest.raises(UpstreamError) as caught:
+        await embedder.embed(call_for(b"x"))
+    assert ERRORS_BY_CODE[code] is type(caught.value)
+    assert MESSAGES[type(caught.value)] == str(caught.value)
+    assert isinstance(caught.value.__cause__, grpc.RpcError)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind"),
+    [
+        ("UNAVAILABLE", "in ensemble 'e', [request id: r1] Exceeds maximum queue size", Overloaded),
+        ("UNAVAILABLE", "in ensemble 'e', Request timeout expired", TritonTimeout),
+        ("UNAVAILABLE", "Server is stopping, scheduler for model has stopped", TritonUnavailable),
+        (
+            "NOT_FOUND",
+            "Request for unknown model: 'e' has no available versions",
+            TritonUnavailable,
+        ),
+        ("INTERNAL", "Stub process 'encoder_0_0' is not healthy.", TritonUnavailable),
+        ("INTERNAL", "in ensemble 'e', NOT_FINITE", NotFinite),
+        ("INVALID_ARGUMENT", "unexpected shape for input 'TEXT'", ContractMismatch),
+        ("INVALID_ARGUMENT", "INPUT_TOO_LONG nonsense", ContractMismatch),
+        ("INVALID_ARGUMENT", 'INPUT_TOO_LONG {"max_length": 5}', ContractMismatch),
+        ("UNIMPLEMENTED", "failed to split the output tensor", ContractMismatch),
+    ],
+)
+async def test_the_text_decides_where_the_code_does_not(
+    embedder: TritonEmbedder, triton: FakeTriton, code: str, text: str, kind: type[UpstreamError]
+) -> None:
+    triton.failure = (grpc.StatusCode[code], text)
+    with pytest.raises(UpstreamError) as caught:
+        await embedder.embed(call_for(b"x"))
+    assert kind is type(caught.value)
+
+
+async def test_nobody_listening_is_unavailable() -> None:
+    embedder = TritonEmbedder("127.0.0.1:1")
+    for ask in (embedder.embed(call_for(b"x")), embedder.repository()):
+        with pytest.raises(TritonUnavailable):
+            await ask
+    await embedder.close()
+
+
+async def test_a_triton_that_comes_back_is_found_within_two_seconds(triton: FakeTriton) -> None:
+    async with serve_triton(triton) as port:
+        embedder = TritonEmbedder(f"127.0.0.1:{port}")
+        await embedder.embed(call_for(b"x"))
+    with pytest.raises(TritonUnavailable):
+        await embedder.embed(call_for(b"x"))
+    async with serve_triton(triton, port), asyncio.timeout(2):
+        while not await is_served(embedder):
+            await asyncio.sleep(0.05)
+    await embedder.close()
+
+
+async def is_served(embedder: TritonEmbedder) -> bool:
+    try:
+        await embedder.embed(call_for(b"x"))
+    except TritonUnavailable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "kind"),
+    [
+        ("FLOAT", np.full((1, 1024), np.nan, dtype=np.float32), NotFinite),
+        ("FLOAT", np.ones((1, 1023), dtype=np.float32), ContractMismatch),
+        ("FLOAT", np.ones((1, 1024), dtype=np.float64), ContractMismatch),
+        ("FLOAT", np.ones(7, dtype=np.int8), ContractMismatch),
+        ("TOKEN_COUNT", np.ones(2, dtype=np.int32), ContractMismatch),
+    ],
+    ids=["nan", "too-small", "too-large", "odd", "count"],
+)
+async def test_an_answer_of_another_shape_is_refused(
+    embedder: TritonEmbedder, triton: FakeTriton, name: str, array: Any, kind: type[UpstreamError]
+) -> None:
+    triton.replaced = {name: array}
+    with pytest.raises(kind):
+        await embedder.embed(call_for(b"x"))
+
+
+async def test_the_repository_tells_what_is_served(embedder: TritonEmbedder) -> None:
+    repository = await embedder.repository()
+    ensemble, step = repository.ensembles
+    assert repository.is_ready
+    assert (ensemble.name, ensemble.parameters, ensemble.mismatch) == (ENSEMBLE, PARAMETERS, "")
+    assert "served_name" not in step.parameters
+
+
+async def test_a_model_counts_as_ready_if_one_version_is(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    triton.states = [
+        (ENSEMBLE, "READY", ""),
+        (ENSEMBLE, "UNAVAILABLE", "version 1 failed"),
+        ("org--loading", "LOADING", ""),
+        ("org--gone", "UNAVAILABLE", "unloaded"),
+    ]
+    ensembles = (await embedder.repository()).ensembles
+    assert {ensemble.name: ensemble.is_ready for ensemble in ensembles} == {
+        ENSEMBLE: True,
+        "org--loading": False,
+    }
+
+
+async def test_an_ensemble_with_other_tensors_is_told_apart(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    config = declare_ensemble()
+    config.output[0].name = "OTHER"
+    triton.configs[ENSEMBLE] = config
+    assert (await embedder.repository()).ensembles[0].mismatch == "output FLOAT is missing"

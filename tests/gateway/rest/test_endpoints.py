@@ -1,0 +1,253 @@
+"""The routes on FakeEmbedder: what a caller sends and gets."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+
+from gateway import Settings, create_app
+from gateway.errors import TritonUnavailable
+from gateway.inference.embedder import Ensemble, Repository
+from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder, embed_raw, quantize
+from tests.gateway.conftest import KEYS
+
+pytestmark = pytest.mark.anyio
+
+FORMATS = ["float", "float16", "base64", "binary", "ubinary", "int8", "uint8"]
+
+
+async def embed(client: httpx.AsyncClient, **fields: object) -> httpx.Response:
+    return await client.post("/v1/embeddings", json={"model": MODEL, "input": "a b"} | fields)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/embeddings", "/v1/embeddings/", "/embeddings", "/embeddings/?x=1"]
+)
+async def test_embeddings_are_served_without_redirects(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    response = await client.post(path, json={"model": MODEL, "input": "x"})
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+
+
+async def test_the_envelope(client: httpx.AsyncClient) -> None:
+    body = (await embed(client, input=["a b", "c"], dimensions=64)).json()
+    embeddings = [item.pop("embedding") for item in body["data"]]
+    expected = {
+        "model": MODEL,
+        "object": "list",
+        "data": [{"object": "embedding", "index": 0}, {"object": "embedding", "index": 1}],
+        "usage": {"prompt_tokens": 7, "total_tokens": 7},
+        "normalized": True,
+        "encoding_format": "float",
+        "dimensions": 64,
+    }
+    assert expected == body
+    reference = quantize(embed_raw([b"a b", b"c"]), 64, normalized=True)["float"]
+    assert reference.tobytes() == np.array(embeddings, dtype=np.float32).tobytes()
+
+
+async def test_every_format_at_once(client: httpx.AsyncClient) -> None:
+    body = (await embed(client, encoding_format=FORMATS, dimensions=13)).json()
+    embedding = body["data"][0]["embedding"]
+    reference = quantize(embed_raw([b"a b"]), 13, normalized=True)
+    assert FORMATS == list(embedding) == body["encoding_format"]
+    assert reference["float"].tobytes() == base64.b64decode(embedding["base64"])
+    for name in ("float16", "binary", "ubinary", "int8", "uint8"):
+        assert reference[name][0].tolist() == pytest.approx(embedding[name], abs=1e-3)
+
+
+async def test_the_content_type_of_a_request_does_not_matter(client: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    content = json.dumps({"model": MODEL, "input": "x"}).encode()
+    response = await client.post("/v1/embeddings", content=content, headers=headers)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("name", [MODEL, "mxbai-embed-large-v1", "large"])
+async def test_the_answer_carries_the_canonical_id(client: httpx.AsyncClient, name: str) -> None:
+    assert (await embed(client, model=name)).json()["model"] == MODEL
+
+
+@pytest.mark.parametrize(
+    ("choice", "headers", "expected"),
+    [
+        ("auto", {}, "embedding"),
+        ("auto", {"X-Stainless-Lang": "python"}, "embedding_dict"),
+        ("auto", {"X-FERN-LANGUAGE": "JavaScript"}, "embedding_dict"),
+        ("embedding", {"X-Stainless-Lang": "python"}, "embedding"),
+        ("embedding_dict", {}, "embedding_dict"),
+    ],
+)
+async def test_the_object_of_items_with_several_formats(
+    choice: Any, headers: dict[str, str], expected: str
+) -> None:
+    app = create_app(Settings(auth="off", multi_format_object=choice), FakeEmbedder())
+    await app.state.gateway.catalogue.refresh()
+    body = {"model": MODEL, "input": "x", "encoding_format": ["int8", "ubinary"]}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.post("/v1/embeddings", json=body, headers=headers)
+        assert expected == response.json()["data"][0]["object"]
+        single = await client.post(
+            "/v1/embeddings", json=body | {"encoding_format": ["int8"]}, headers=headers
+        )
+        assert single.json()["data"][0]["object"] == "embedding"
+
+
+async def test_options_reach_the_embedder(
+    client: httpx.AsyncClient, embedder: FakeEmbedder
+) -> None:
+    await client.post(
+        "/v1/embeddings",
+        json={
+            "model": "large",
+            "input": ["a", "b"],
+            "prompt": "q:",
+            "normalized": False,
+            "dimensions": 256,
+            "truncation_strategy": "start",
+            "encoding_format": ["base64", "float", "int8"],
+        },
+        headers={"x-request-id": "r1"},
+    )
+    (call,) = embedder.calls
+    assert (call.ensemble, call.texts, call.dimensions) == (ENSEMBLE, (b"q: a", b"q: b"), 256)
+    assert (call.normalized, call.truncation, call.request_id) == (False, "start", "r1")
+    assert call.precisions == ("float", "int8")
+    assert 0 < call.deadline - asyncio.get_running_loop().time() <= 50
+
+
+async def test_models_are_listed(client: httpx.AsyncClient) -> None:
+    (model,) = (await client.get("/v1/models/")).json()["data"]
+    assert (model["id"], model["object"], model["owned_by"]) == (MODEL, "model", "mixedbread-ai")
+    assert isinstance(model["created"], int)
+    assert (model["dimensions"], model["max_length"]) == (1024, 512)
+
+
+@pytest.mark.parametrize("name", [MODEL, MODEL.replace("/", "%2F"), f"{MODEL}/", "large"])
+async def test_a_model_is_retrieved(client: httpx.AsyncClient, name: str) -> None:
+    assert (await client.get(f"/v1/models/{name}")).json()["id"] == MODEL
+
+
+async def test_an_unknown_model_is_not_found(client: httpx.AsyncClient) -> None:
+    response = await client.get("/models/x")
+    assert response.status_code == 404
+    assert (response.json()["type"], response.json()["error"]["code"]) == (
+        "not_found_error",
+        "model_not_found",
+    )
+
+
+@pytest.mark.parametrize("path", ["/v1/models", f"/v1/models/{MODEL}"])
+async def test_models_need_a_key(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path, headers={"Authorization": "x"})).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"]
+)
+async def test_the_other_routes_need_no_key(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path, headers={"Authorization": ""})).status_code == 200
+
+
+async def test_info_names_the_service(client: httpx.AsyncClient) -> None:
+    assert {"name", "version"} == set((await client.get("/")).json())
+
+
+async def test_auth_can_be_turned_off() -> None:
+    app = create_app(Settings(auth="off"), FakeEmbedder())
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        await app.state.gateway.catalogue.refresh()
+        for headers in ({}, {"Authorization": "Bearer dummy"}):
+            response = await client.get("/v1/models", headers=headers)
+            assert response.status_code == 200
+
+
+async def test_before_triton_is_up_everything_is_503(
+    client: httpx.AsyncClient, app: Starlette
+) -> None:
+    starting = create_app(
+        Settings(api_keys=KEYS), FakeEmbedder(repositories=TritonUnavailable("starting"))
+    )
+    transport = httpx.ASGITransport(starting)
+    headers = {"Authorization": "Bearer KEY"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://gateway", headers=headers
+    ) as client:
+        for response in (
+            await embed(client),
+            await embed(client, model="never-heard-of"),
+            await client.get("/v1/models"),
+            await client.get("/v1/models/x"),
+            await client.get("/health/ready"),
+        ):
+            assert response.status_code == 503
+            assert 1 <= int(response.headers["retry-after"]) <= 30
+        assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_ready_is_honest(
+    client: httpx.AsyncClient, app: Starlette, embedder: FakeEmbedder
+) -> None:
+    assert (await client.get("/health/ready")).status_code == 200
+    embedder.repositories = Repository(True, [Ensemble(ENSEMBLE, is_ready=False)])
+    await app.state.gateway.catalogue.refresh()
+    assert (await client.get("/health/ready")).status_code == 503
+
+
+async def test_a_model_that_loads_again_is_known_and_not_ready(
+    client: httpx.AsyncClient, app: Starlette, embedder: FakeEmbedder
+) -> None:
+    other = Ensemble("org--other", is_ready=False)
+    embedder.repositories = Repository(True, [Ensemble(ENSEMBLE, parameters=PARAMETERS), other])
+    await app.state.gateway.catalogue.refresh()
+    assert (await embed(client)).status_code == 200
+    assert (await embed(client, model="org/other")).status_code == 503
+    assert (await embed(client, model="org/third")).status_code == 422
+
+
+async def read_metrics(client: httpx.AsyncClient) -> dict[tuple[str, ...], float]:
+    text = (await client.get("/metrics")).text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_metrics_count_what_was_answered(client: httpx.AsyncClient) -> None:
+    await embed(client, input=["a b", "c"])
+    await embed(client, input=[])
+    await client.get("/no/such/route")
+    numbers = await read_metrics(client)
+    assert numbers["gateway_requests_total", "create_embeddings", "200"] == 1
+    assert numbers["gateway_requests_total", "create_embeddings", "422"] == 1
+    assert numbers["gateway_requests_total", "unknown", "404"] == 1
+    assert numbers["gateway_texts_total", MODEL] == 2
+    assert numbers["gateway_tokens_total", MODEL] == 7
+    assert numbers["gateway_in_flight_requests",] == 1  # the one that asks
+
+
+async def test_metrics_count_what_failed_upstream(
+    client: httpx.AsyncClient, embedder: FakeEmbedder
+) -> None:
+    embedder.failure = TritonUnavailable("away")
+    await embed(client)
+    numbers = await read_metrics(client)
+    assert numbers["gateway_upstream_errors_total", "service_unavailable"] == 1
+
+
+async def test_the_schema_lists_every_route(client: httpx.AsyncClient, app: Starlette) -> None:
+    schema = (await client.get("/openapi.json")).json()
+    paths = {route.path.replace(":path", "") for route in app.routes if hasattr(route, "path")}
+    documented = set(schema["paths"])
+    assert documented <= paths
+    assert {path for path in paths if path == "/" or not path.endswith("/")} == documented
