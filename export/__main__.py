@@ -83,7 +83,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--pooling", choices=get_args(Pooling), help="where the checkpoint does not say")
     add("--max-length", type=_positive, help="tokens of a text (default: the checkpoint's limit)")
     add("--precision", choices=get_args(Precision), default="fp32", help="weights of the encoder")
-    add("--target", choices=["cpu"], default="cpu", help="what the encoder runs on")
     add("--threads", type=int, default=0, help="encoder threads (default: 0, all cores)")
     add("--instances", type=_positive, default=1, help="encoders (default: %(default)s)")
     add(

@@ -9,7 +9,7 @@ from typing import Any
 
 from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, Pooling, describe, resolve
 from export.errors import RepositoryConflict
-from export.graph.quality import Quality, calibration_texts, compare, encode_corpus
+from export.graph.quality import Quality, calibration_texts, compare, embed_corpus
 from export.manifest import (
     Manifest,
     exporter_digest,
@@ -122,17 +122,17 @@ def _write_encoder(
     """Write model.onnx in the asked precision; int8 is compared with float32 on the way."""
     from export.graph.calibration import watch_inputs
     from export.graph.encoder import convert, write_model
-    from export.graph.int8 import quantize_linears
+    from export.graph.int8 import use_int8
 
     model = convert(transformer, spec.pooling)
     write_model(model, model_onnx)
     if serving.precision == "fp32":
         return None
     tokenizer = PackedTokenizer(tokenizer_json, spec.max_length)
-    exact = encode_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "fp32")
-    quantize_linears(model, watch_inputs(model, tokenizer, calibration_texts()))
+    exact = embed_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "fp32")
+    use_int8(model, watch_inputs(model, tokenizer, calibration_texts()))
     write_model(model, model_onnx)
-    return compare(exact, encode_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "int8"))
+    return compare(exact, embed_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "int8"))
 
 
 def _request(options: ExportOptions, checkpoint: Checkpoint) -> dict[str, Any]:

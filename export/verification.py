@@ -147,7 +147,7 @@ def _compositions(
     lengths = np.array([len(row) for row in rows], dtype=np.int32)
     order = np.arange(len(rows))
     shuffled = np.random.default_rng(seed=0).permutation(order)
-    yield np.concatenate([encoder.encode(row, lengths[i : i + 1]) for i, row in enumerate(rows)])
+    yield np.concatenate([encoder.embed(row, lengths[i : i + 1]) for i, row in enumerate(rows)])
     for budget, arranged in ((10**9, order), (micro_batch_tokens, order[::-1]), (64, shuffled)):
         input_ids = np.concatenate([rows[i] for i in arranged])
         with closing(Batcher(encoder, budget)) as batcher:

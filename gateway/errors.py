@@ -4,14 +4,13 @@ GatewayError
 ├─ ClientError                the caller can fix it
 │  ├─ MalformedBody        400  not UTF-8 JSON, not an object
 │  ├─ MalformedRequest     400  not HTTP
-│  ├─ Unauthorized         401  no key or an unknown one; Forbidden 403
+│  ├─ Unauthorized         401  no key, or an unknown one
 │  ├─ NotFound             404  ModelNotFound 404 (GET only), MethodNotAllowed 405
 │  ├─ BodyTooLarge         413
 │  ├─ InvalidField         422  wrong type or out of bounds; MissingField 422
 │  ├─ UnknownModel         422
 │  ├─ InvalidDimensions    422  out of range; DimensionsNotSupported 422
 │  ├─ InputTooLong         422  `truncation_strategy: none`; carries every offending index
-│  ├─ RateLimited          429  the key's own limit; Retry-After
 │  └─ HungUp               499  nobody is left to read the answer
 └─ UpstreamError              the caller can only retry
    ├─ Overloaded           429  own admission limit, or Triton's queue is full; Retry-After
@@ -78,13 +77,6 @@ class Unauthorized(ClientError):
     @property
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": "Bearer"}
-
-
-class Forbidden(ClientError):
-    """The key is known but not allowed here; nothing raises it before keys carry permissions."""
-
-    status, type, code = 403, "forbidden_error", "forbidden"
-    openai_type = "permission_error"
 
 
 class NotFound(ClientError):
@@ -207,29 +199,6 @@ class InputTooLong(ClientError):
         )
 
 
-class RateLimited(ClientError):
-    """The key's own limit is used up; nothing raises it before keys carry limits."""
-
-    status, type, code = 429, "too_many_requests_error", "rate_limit_exceeded"
-    openai_type = "rate_limit_error"
-
-    def __init__(self, retry_after: int, limit: int, reset: int) -> None:
-        super().__init__(
-            f"the limit of {limit} requests is used up",
-            {
-                "retry_after": retry_after,
-                "limit": str(limit),
-                "remaining": "0",
-                "reset": str(reset),
-            },
-        )
-        self.retry_after = retry_after
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Retry-After": str(self.retry_after)}
-
-
 class HungUp(ClientError):
     """The client closed the connection; seen by the log and the metrics only."""
 
@@ -239,7 +208,7 @@ class HungUp(ClientError):
 class UpstreamError(GatewayError):
     """The caller can only retry."""
 
-    # Seconds, 1 to 30: above 30 the strictest SDK ignores the header, contract 3.4.
+    # Seconds, 1 to 30: above 30 the strictest SDK ignores the header.
     retry_after: int | None = None
 
     @property

@@ -3,16 +3,19 @@
 The variable of a field is `GATEWAY_` + its name in capitals.
 """
 
+import hashlib
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from gateway.access.keys import read_keys
-from gateway.rest.encoding import BitOrder
+BitOrder = Literal["msb", "lsb"]
 
 PREFIX = "GATEWAY_"
+
+_DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
 
 
 class SettingsError(ValueError):
@@ -176,3 +179,15 @@ def _read_key_file(path: str) -> frozenset[bytes]:
         return read_keys(Path(path).read_text().splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{PREFIX}API_KEYS_FILE {path!r} cannot be read") from error
+
+
+def digest_key(entry: str) -> bytes:
+    """The digest of a configured key; `sha256:<64 hex digits>` is a digest already."""
+    match = _DIGEST.fullmatch(entry)
+    return bytes.fromhex(match[1]) if match else hashlib.sha256(entry.encode()).digest()
+
+
+def read_keys(lines: Iterable[str]) -> frozenset[bytes]:
+    """Digests of one key a line; empty lines and lines that begin with `#` are skipped."""
+    entries = (line.strip() for line in lines)
+    return frozenset(digest_key(entry) for entry in entries if entry and not entry.startswith("#"))

@@ -47,7 +47,7 @@ def embed_raw(texts: Sequence[bytes], dimensions: int = 1024) -> NDArray[np.floa
 
 
 def quantize(raw: NDArray[np.float32], d: int, normalized: bool) -> dict[str, NDArray[Any]]:
-    """Every format of (N, D) raw vectors, as section 2.2 of the contract writes them down."""
+    """Every format of (N, D) raw vectors, as docs/contract.md writes them down."""
     cut = raw[:, :d]
     unit = cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12)
     chosen = unit if normalized else cut
@@ -98,7 +98,7 @@ class FakeEmbedder:
             raise self.failure
         counts = count_tokens(call.texts, call.truncation)
         arrays = quantize(embed_raw(call.texts), call.dimensions, call.normalized)
-        return Embeddings({name: arrays[name] for name in call.precisions}, counts)
+        return Embeddings({name: arrays[name] for name in call.number_formats}, counts)
 
     async def repository(self) -> Repository:
         if isinstance(self.repositories, GatewayError):

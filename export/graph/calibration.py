@@ -1,4 +1,4 @@
-"""What goes into the products that are quantized, on real text."""
+"""What goes into the products in int8, on real text."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ CALL_TEXTS = 16
 def watch_inputs(
     model: ir.Model, tokenizer: PackedTokenizer, texts: list[str]
 ) -> dict[str, Activations]:
-    """What goes into each quantized product, by the name of its weights.
+    """What goes into each product in int8, by the name of its weights.
 
     model  of the encoder in float32; it is not changed
     """

@@ -1,4 +1,4 @@
-"""Weights in int8, activations quantized token by token.
+"""Weights in int8, activations rounded token by token.
 
 Each token's activations have a scale of their own, so what one text gives does not depend on its
 neighbours; each column of the weights has one too. Integers are multiplied exactly.
@@ -52,16 +52,16 @@ class Activations:
 
 
 @dataclass(frozen=True, slots=True)
-class QuantizedWeights:
+class Int8Weights:
     """weights ≈ values * scales: (K, N) int8 and (N,) float32."""
 
     values: NDArray[np.int8]
     scales: NDArray[np.float32]
 
 
-def quantize_weights(
+def round_weights(
     weights: NDArray[np.float32], gram: NDArray[np.float32] | None = None
-) -> QuantizedWeights:
+) -> Int8Weights:
     """Symmetric int8, one scale a column: (K, N) float32 → (K, N) int8, (N,) float32.
 
     gram  (K, K) of the activations: what the rounding of a channel loses is made up for by the
@@ -81,7 +81,7 @@ def quantize_weights(
         block = slice(start, start + BLOCK)
         values[order[block]], lost = _round_block(left[block], scales, carry[block, block])
         left[start + BLOCK :] -= carry[block, start + BLOCK :].T @ lost
-    return QuantizedWeights(values, scales.astype(np.float32))
+    return Int8Weights(values, scales.astype(np.float32))
 
 
 def _round_block(
@@ -125,7 +125,7 @@ def zero_point(ranges: NDArray[np.float32]) -> int:
 
 
 def linears(model: ir.Model) -> list[ir.Node]:
-    """The products with constant weights that are quantized: all but the first that narrows.
+    """The products with constant weights that become int8: all but the first that narrows.
 
     What the first layer loses goes through all others: it alone costs 0.002 of recall@10.
     """
@@ -141,7 +141,7 @@ def _weights_shape(node: ir.Node) -> tuple[int, ...]:
     return node.inputs[1].const_value.numpy().shape
 
 
-def quantize_linears(model: ir.Model, inputs: Mapping[str, Activations]) -> None:
+def use_int8(model: ir.Model, inputs: Mapping[str, Activations]) -> None:
     """Replace the products by integer ones, in place.
 
     inputs  of every product in `linears(model)`, by name of its weights: calibration.py
@@ -158,9 +158,9 @@ def quantize_linears(model: ir.Model, inputs: Mapping[str, Activations]) -> None
         if values.shape[0] <= values.shape[1]:
             factors = smoothing(np.abs(inputs[weights.name].ranges).max(axis=0), values)
         smoothed = inputs[weights.name].divided(factors)
-        quantized = quantize_weights(values * factors[:, None], smoothed.gram)
+        rounded = round_weights(values * factors[:, None], smoothed.gram)
         product = _Product(model.graph, weights.name, node)
-        result = product.render(states, factors, zero_point(smoothed.ranges), quantized)
+        result = product.render(states, factors, zero_point(smoothed.ranges), rounded)
         ir.convenience.replace_all_uses_with(node.outputs[0], result)
         model.graph.remove(node, safe=True)
     clean(model)
@@ -179,7 +179,7 @@ class _Product:
         states: ir.Value,
         factors: NDArray[np.float32],
         zero_point: int,
-        weights: QuantizedWeights,
+        weights: Int8Weights,
     ) -> ir.Value:
         """states (T, K) → (T, N), both float32; a batch of one in front is kept."""
         smooth = states
@@ -189,10 +189,10 @@ class _Product:
         rows = self._node("Reshape", scale, self._constant("flat", np.array([-1])))  # (T,)
         zero = self._constant("zero", np.array(zero_point, dtype=np.uint8))
         zeros = self._node("Expand", zero, self._node("Shape", rows))
-        quantized = self._node("QuantizeLinear", smooth, rows, zeros, axis=-2)
+        integers = self._node("QuantizeLinear", smooth, rows, zeros, axis=-2)
         total = self._node(
             "MatMulIntegerToFloat",
-            quantized,
+            integers,
             self._constant("int8", weights.values),
             self._float("one", np.array(1)),
             self._float("scales", weights.scales),

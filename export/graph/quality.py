@@ -48,9 +48,9 @@ class Quality:
     int8_tokens_per_second: float
 
 
-def compare(exact: Run, quantized: Run) -> Quality:
+def compare(exact: Run, rounded: Run) -> Quality:
     """Raises: VerificationFailed below MIN_RECALL."""
-    found = recall(exact.embeddings, quantized.embeddings)
+    found = recall(exact.embeddings, rounded.embeddings)
     if found < MIN_RECALL:
         raise VerificationFailed(
             f"int8 keeps {found:.3f} of the {NEIGHBOURS} nearest neighbours, at least {MIN_RECALL} "
@@ -60,11 +60,11 @@ def compare(exact: Run, quantized: Run) -> Quality:
         corpus_texts=len(exact.embeddings),
         recall_at_10=found,
         fp32_tokens_per_second=exact.tokens_per_second,
-        int8_tokens_per_second=quantized.tokens_per_second,
+        int8_tokens_per_second=rounded.tokens_per_second,
     )
 
 
-def encode_corpus(model_onnx: Path, tokenizer: PackedTokenizer, max_tokens: int, name: str) -> Run:
+def embed_corpus(model_onnx: Path, tokenizer: PackedTokenizer, max_tokens: int, name: str) -> Run:
     """The corpus through one encoder, in calls of 256 texts.
 
     max_tokens  of a micro-batch
@@ -77,19 +77,19 @@ def encode_corpus(model_onnx: Path, tokenizer: PackedTokenizer, max_tokens: int,
         started = time.perf_counter()
         rows = [
             batcher.submit(*call).result()
-            for call in tqdm(tokenized, desc=f"Encoding, {name}", unit="call", leave=False)
+            for call in tqdm(tokenized, desc=f"Embedding, {name}", unit="call", leave=False)
         ]
         seconds = time.perf_counter() - started
     tokens = sum(len(ids) for ids, _ in tokenized)
     return Run(normalize(np.concatenate(rows)), tokens / seconds)
 
 
-def recall(exact: Floats, quantized: Floats, neighbours: int = NEIGHBOURS) -> float:
-    """Share of each text's nearest neighbours that the quantized vectors find too.
+def recall(exact: Floats, approximate: Floats, neighbours: int = NEIGHBOURS) -> float:
+    """Share of each text's nearest neighbours that the approximate vectors find too.
 
-    exact, quantized  (N, D) unit vectors of the same texts; a text is not its own neighbour
+    exact, approximate  (N, D) unit vectors of the same texts; a text is not its own neighbour
     """
-    expected, found = (_nearest(vectors, neighbours) for vectors in (exact, quantized))
+    expected, found = (_nearest(vectors, neighbours) for vectors in (exact, approximate))
     kept = [len(set(a) & set(b)) for a, b in zip(expected.tolist(), found.tolist(), strict=True)]
     return float(np.mean(kept) / neighbours)
 

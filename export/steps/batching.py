@@ -1,4 +1,4 @@
-"""Continuous batching: requests of packed texts, encoded in micro-batches of like length.
+"""Continuous batching: requests of packed texts, embedded in micro-batches of like length.
 
 On a CPU small batches win: a few hundred tokens keep the activations in a core's cache, and what
 arrives meanwhile waits for one of them only. A worker takes the next whenever it is free, so no
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Request:
-    """Texts of one caller, longest first: some waiting, some taken, some encoded.
+    """Texts of one caller, longest first: some waiting, some taken, some embedded.
 
     embeddings  resolves to (N, D) float32, one row a text, in the order they came in
     """
@@ -103,7 +103,7 @@ MicroBatch: TypeAlias = Sequence[Slice]
 
 
 class Backlog:
-    """Requests of which texts wait, and the choice of what is encoded next.
+    """Requests of which texts wait, and the choice of what is embedded next.
 
     The oldest request is next, but the oldest of those that fit one micro-batch may overtake it,
     once: so a query does not wait for the indexers before it, and every other micro-batch is
@@ -159,11 +159,11 @@ class Encoder(Protocol):
 
     threads: int
 
-    def encode(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
+    def embed(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
         """(T,) ids and (N,) lengths → (N, D), on all threads; nothing else runs."""
         ...
 
-    def encode_beside(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
+    def embed_beside(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
         """The same on one thread, beside others."""
         ...
 
@@ -204,7 +204,7 @@ class Batcher:
     def _work(self) -> None:
         try:
             while micro_batch := self._take():
-                self._encode(micro_batch)
+                self._run(micro_batch)
         except BaseException:
             log.exception("an encoder's worker failed")
             os._exit(1)  # whoever waits for it would wait for ever
@@ -225,11 +225,11 @@ class Batcher:
     def _can_take(self) -> bool:
         return not self._is_alone and (bool(self._backlog) or self._is_closed)
 
-    def _encode(self, micro_batch: MicroBatch) -> None:
+    def _run(self, micro_batch: MicroBatch) -> None:
         # While one is alone nobody else takes, so this is about this micro-batch.
-        encode = self._encoder.encode if self._is_alone else self._encoder.encode_beside
+        embed = self._encoder.embed if self._is_alone else self._encoder.embed_beside
         try:
-            rows = _unpack(micro_batch, encode(*_pack(micro_batch)))
+            rows = _unpack(micro_batch, embed(*_pack(micro_batch)))
         except Exception as error:  # fails the requests of this micro-batch and no others
             self._fail(micro_batch, error)
         else:

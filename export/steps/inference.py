@@ -44,11 +44,11 @@ class CpuEncoder:
         self._alone = _session(path, self.threads, spinning)
         self._beside = _session(path, 1, spinning) if self.threads > 1 else self._alone
 
-    def encode(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
+    def embed(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
         """(T,) int64 token ids and (N,) int32 lengths → (N, D) float32, on all threads."""
         return _run(self._alone, input_ids, seq_lens)
 
-    def encode_beside(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
+    def embed_beside(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
         """The same on one thread; the caller has a thread for each that runs beside it."""
         return _run(self._beside, input_ids, seq_lens)
 

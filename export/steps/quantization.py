@@ -77,7 +77,7 @@ def quantize(
         raise FloatingPointError("an embedding is not finite")
     unit = normalize(cut)
     given = unit if normalized else cut
-    encoders: dict[str, Callable[[], NDArray[Any]]] = {
+    makers: dict[str, Callable[[], NDArray[Any]]] = {
         "FLOAT": lambda: np.ascontiguousarray(given, dtype=np.float32),
         "FLOAT16": lambda: given.astype(np.float16),
         "INT8": lambda: to_int8(unit),
@@ -85,4 +85,4 @@ def quantize(
         "BINARY": lambda: to_binary(cut),
         "UBINARY": lambda: to_ubinary(cut),
     }
-    return {name: encoders[name]() for name in formats}
+    return {name: makers[name]() for name in formats}

@@ -9,7 +9,7 @@ from gateway.errors import Overloaded
 
 # Seconds of work after which an answer counts a third for the rate.
 RATE_HORIZON_SECONDS = 10.0
-# Above it the strictest SDK ignores Retry-After, contract 3.4.
+# Above it the strictest SDK ignores Retry-After.
 LONGEST_RETRY_AFTER_SECONDS = 30
 
 

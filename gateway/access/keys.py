@@ -3,24 +3,11 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Set
 
 from gateway.errors import Unauthorized
 
 _BEARER = re.compile(r"bearer +", re.IGNORECASE)
-_DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
-
-
-def digest_key(entry: str) -> bytes:
-    """The digest of a configured key; `sha256:<64 hex digits>` is a digest already."""
-    match = _DIGEST.fullmatch(entry)
-    return bytes.fromhex(match[1]) if match else hashlib.sha256(entry.encode()).digest()
-
-
-def read_keys(lines: Iterable[str]) -> frozenset[bytes]:
-    """Digests of one key a line; empty lines and lines that begin with `#` are skipped."""
-    entries = (line.strip() for line in lines)
-    return frozenset(digest_key(entry) for entry in entries if entry and not entry.startswith("#"))
 
 
 def check_key(authorization: str | None, digests: Set[bytes]) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Precision = Literal["float", "float16", "int8", "uint8", "binary", "ubinary"]
+NumberFormat = Literal["float", "float16", "int8", "uint8", "binary", "ubinary"]
 Truncation = Literal["end", "start", "none"]
 
 
@@ -32,7 +32,7 @@ class EmbeddingCall:
     ensemble         Triton's name of the model
     texts            N texts in UTF-8, prompt included
     token_estimates  N guesses from byte length, at most the model's maximum length
-    precisions       the arrays wanted
+    number_formats       the arrays wanted
     dimensions       d, the native size when nothing is to be cut
     deadline         moment on the event loop's clock, seconds
     """
@@ -40,7 +40,7 @@ class EmbeddingCall:
     ensemble: str
     texts: Sequence[bytes]
     token_estimates: Sequence[int]
-    precisions: tuple[Precision, ...]
+    number_formats: tuple[NumberFormat, ...]
     dimensions: int
     normalized: bool
     truncation: Truncation
@@ -53,11 +53,11 @@ class EmbeddingCall:
 class Embeddings:
     """What inference gave, in the order of the texts.
 
-    arrays        precision → (N, d), or (N, ⌈d/8⌉) uint8 and int8 for the packed ones
+    arrays        number_format → (N, d), or (N, ⌈d/8⌉) uint8 and int8 for the packed ones
     token_counts  (N,) int32, tokens fed to the encoder, special tokens included
     """
 
-    arrays: Mapping[Precision, NDArray[Any]]
+    arrays: Mapping[NumberFormat, NDArray[Any]]
     token_counts: NDArray[np.int32]
 
 

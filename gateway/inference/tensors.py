@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.inference.embedder import Precision, Truncation
+from gateway.inference.embedder import NumberFormat, Truncation
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ NORMALIZED = Tensor("NORMALIZED", "BOOL", (1,))
 INPUTS = (TEXT, TRUNCATION, DIMENSIONS, NORMALIZED)
 
 TOKEN_COUNT = Tensor("TOKEN_COUNT", "INT32", (-1,))  # [N]
-EMBEDDINGS: dict[Precision, Tensor] = {
+EMBEDDINGS: dict[NumberFormat, Tensor] = {
     "float": Tensor("FLOAT", "FP32", (-1, -1)),  # [N, d]
     "float16": Tensor("FLOAT16", "FP16", (-1, -1)),
     "int8": Tensor("INT8", "INT8", (-1, -1)),
@@ -51,16 +51,16 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
-def shape(precision: Precision, count: int, dimensions: int) -> tuple[int, int]:
-    """Of the rows for `count` texts: (N, d), or (N, ⌈d/8⌉) for the packed precisions."""
-    is_packed = precision in ("binary", "ubinary")
+def shape(number_format: NumberFormat, count: int, dimensions: int) -> tuple[int, int]:
+    """Of the rows for `count` texts: (N, d), or (N, ⌈d/8⌉) for the packed number_formats."""
+    is_packed = number_format in ("binary", "ubinary")
     return count, (dimensions + 7) // 8 if is_packed else dimensions
 
 
-def allocate(precision: Precision, count: int, dimensions: int) -> NDArray[Any]:
+def allocate(number_format: NumberFormat, count: int, dimensions: int) -> NDArray[Any]:
     """Uninitialised rows for `count` texts."""
-    dtype = DTYPES[EMBEDDINGS[precision].datatype]
-    return np.empty(shape(precision, count, dimensions), dtype)
+    dtype = DTYPES[EMBEDDINGS[number_format].datatype]
+    return np.empty(shape(number_format, count, dimensions), dtype)
 
 
 def pack_bytes(texts: Sequence[bytes]) -> bytes:

@@ -12,7 +12,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from gateway.errors import ContractMismatch, InputTooLong, NotFinite
 from gateway.inference import chunking, tensors
-from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, Precision, Repository
+from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, NumberFormat, Repository
 from gateway.inference.lanes import Lane, Lanes
 from gateway.inference.rpc_errors import MESSAGES, map_rpc_errors
 
@@ -111,8 +111,8 @@ class TritonEmbedder:
         except InputTooLong as error:
             overflows = {chunk[index]: length for index, length in error.overflows.items()}
             return InputTooLong(error.max_length, overflows)
-        for precision, array in embeddings.arrays.items():
-            array[chunk] = rows.arrays[precision]
+        for number_format, array in embeddings.arrays.items():
+            array[chunk] = rows.arrays[number_format]
         embeddings.token_counts[chunk] = rows.token_counts
         return None
 
@@ -191,7 +191,7 @@ def build_request(call: EmbeddingCall, chunk: Sequence[int]) -> service_pb2.Mode
         model_name=call.ensemble,
         id=call.request_id,
         inputs=[_input(tensors.TEXT, len(texts)), *_OPTIONS],
-        outputs=_outputs(call.precisions),
+        outputs=_outputs(call.number_formats),
         raw_input_contents=[
             tensors.pack_bytes(texts),
             tensors.pack_int32(tensors.TRUNCATION_CODES[call.truncation]),
@@ -208,8 +208,11 @@ def _input(tensor: tensors.Tensor, size: int) -> Message:
 
 
 @cache
-def _outputs(precisions: tuple[Precision, ...]) -> list[Message]:
-    wanted = [*(tensors.EMBEDDINGS[precision] for precision in precisions), tensors.TOKEN_COUNT]
+def _outputs(number_formats: tuple[NumberFormat, ...]) -> list[Message]:
+    wanted = [
+        *(tensors.EMBEDDINGS[number_format] for number_format in number_formats),
+        tensors.TOKEN_COUNT,
+    ]
     output = service_pb2.ModelInferRequest.InferRequestedOutputTensor
     return [output(name=tensor.name) for tensor in wanted]
 
@@ -223,8 +226,8 @@ def _allocate(call: EmbeddingCall) -> Embeddings:
     """Room for the answer: each chunk writes its rows once, where they belong."""
     count = len(call.texts)
     arrays = {
-        precision: tensors.allocate(precision, count, call.dimensions)
-        for precision in call.precisions
+        number_format: tensors.allocate(number_format, count, call.dimensions)
+        for number_format in call.number_formats
     }
     return Embeddings(arrays, np.empty(count, dtype=np.int32))
 
@@ -239,12 +242,12 @@ def read_answer(
     names = [output.name for output in answer.outputs]
     raws = dict(zip(names, answer.raw_output_contents, strict=False))
     arrays = {
-        precision: _read(
+        number_format: _read(
             raws,
-            tensors.EMBEDDINGS[precision],
-            tensors.shape(precision, count, call.dimensions),
+            tensors.EMBEDDINGS[number_format],
+            tensors.shape(number_format, count, call.dimensions),
         )
-        for precision in call.precisions
+        for number_format in call.number_formats
     }
     return Embeddings(arrays, _read(raws, tensors.TOKEN_COUNT, (count,)))
 

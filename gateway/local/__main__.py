@@ -1,8 +1,110 @@
-"""python -m gateway.local: see `gateway.local.supervisor`."""
+"""python -m gateway.local, `make serve`: Triton from PyPI and the gateway together.
 
+The gateway runs in this process and Triton in a child of it; Ctrl-C or SIGTERM ends both.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import socket
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from gateway.local.supervisor import main
+from gateway import server
+from gateway.local.front_door import FrontDoor, announce, find_api_key
+from gateway.local.supervisor import check_repository, in_background, keep_running
+from gateway.local.triton_process import LOOPBACK, TritonProcess
+from gateway.local.triton_wheel import CannotServe
+from gateway.settings import Settings, SettingsError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C; exit code 1 and one sentence when that is not possible."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    try:
+        serve(options)
+    except (CannotServe, SettingsError, OSError) as error:
+        print(f"Cannot serve: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # before the gateway listened to signals
+        pass
+    print("Stopped.")
+    return 0
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Start Triton, then the gateway in front of it; returns at Ctrl-C.
+
+    Raises: CannotServe, SettingsError, OSError with one sentence for the person at the terminal.
+    """
+    check_repository(options.repository)
+    key = find_api_key(os.environ, options.api_key_file)
+    with listen(options.host, options.port) as listener:
+        port = listener.getsockname()[1]
+        log_file = options.log_file or Path("build") / f"triton-{port}.log"
+        with TritonProcess(options.repository, log_file, str(port)) as triton:
+            settings = Settings.from_environ(
+                host=options.host,
+                port=port,
+                triton_address=f"{LOOPBACK}:{triton.grpc_port}",
+                api_keys_file=key.file,
+            )
+            logging.basicConfig(
+                level=settings.log_level.upper(), format="%(levelname)s %(message)s"
+            )
+            logging.getLogger("uvicorn").setLevel(logging.WARNING)
+            print(f"Starting Triton with {options.repository} (log: {log_file})", flush=True)
+            triton.start()
+            front_door = FrontDoor(options.host, port, key)
+            with (
+                in_background(lambda stopping: keep_running(triton, stopping)),
+                in_background(lambda stopping: announce(front_door, stopping)),
+            ):
+                server.serve(settings, listener)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, so that nobody takes the port while Triton loads.
+
+    Raises: CannotServe if the port is in use or the address not of this machine.
+    """
+    try:
+        return server.open_listener(host, port)
+    except OSError as error:
+        raise CannotServe(f"{error}: choose another with --port (`make serve PORT=…`).") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gateway.local",
+        description="Serve an exported model repository on this machine: Triton from PyPI"
+        " (Linux x86-64, Python 3.11 or 3.12) and the gateway in front of it."
+        " Settings of the gateway come from GATEWAY_… variables.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--repository",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="model repository written by `python -m export`; every model in it is served",
+    )
+    add("--host", default=LOOPBACK, help="address to listen on; 0.0.0.0 is every network")
+    add("--port", type=int, default=8000, help="port to listen on; 0 takes a free one")
+    add(
+        "--api-key-file",
+        type=Path,
+        default=Path(os.environ.get("GATEWAY_API_KEYS_FILE") or "build/api_key"),
+        metavar="FILE",
+        help="holds the API key, made at the first start; GATEWAY_API_KEYS goes before it",
+    )
+    add("--log-file", type=Path, metavar="FILE", help="of Triton; build/triton-PORT.log if absent")
+    return parser
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -128,7 +128,7 @@ def _parse_model(fields: _Fields) -> str:
         raise InvalidField("model must be a string", "model")
     if not 1 <= len(model) <= MAX_MODEL_CHARACTERS:
         raise InvalidField(f"model must have 1 to {MAX_MODEL_CHARACTERS} characters", "model")
-    _encode_text(model, "model")
+    _to_utf8(model, "model")
     return model
 
 
@@ -171,7 +171,7 @@ def _parse_prompt(fields: _Fields, max_characters: int) -> str:
         raise InvalidField(
             f"prompt has {len(prompt)} characters, allowed are 1 to {max_characters}", "prompt"
         )
-    _encode_text(prompt, "prompt")
+    _to_utf8(prompt, "prompt")
     return prompt
 
 
@@ -181,10 +181,10 @@ def _join(prompt: str, text: str, index: int) -> bytes:
         text = f"{prompt} {text}"
     else:
         text = prompt + text
-    return _encode_text(text, "input", index)
+    return _to_utf8(text, "input", index)
 
 
-def _encode_text(text: str, *location: str | int) -> bytes:
+def _to_utf8(text: str, *location: str | int) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
@@ -273,7 +273,7 @@ def render_response(response: EmbeddingResponse) -> bytes:
 
 
 def render_error(error: GatewayError) -> bytes:
-    """The one error body, readable by every client family of the contract's section 3.1."""
+    """The one error body, readable by every client family of docs/contract.md."""
     body = {
         "type": error.type,
         "url": f"urn:triton-embeddings:error:{error.code}",

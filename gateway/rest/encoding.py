@@ -7,10 +7,10 @@ import numpy as np
 import pybase64
 from numpy.typing import NDArray
 
-from gateway.inference.embedder import Precision
+from gateway.inference.embedder import NumberFormat
+from gateway.settings import BitOrder
 
 Format = Literal["float", "float16", "binary", "ubinary", "int8", "uint8", "base64"]
-BitOrder = Literal["msb", "lsb"]
 Column = Sequence[str] | NDArray[Any]  # one entry, or one row, per text
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -23,25 +23,27 @@ _REVERSED = np.packbits(
 _SIGN_BIT = np.uint8(0x80)
 
 
-def precision_of(encoding_format: Format) -> Precision:
+def number_format_of(encoding_format: Format) -> NumberFormat:
     """The array a format is written from: `base64` holds the same floats as `float`."""
     return "float" if encoding_format == "base64" else encoding_format
 
 
-def precisions_of(formats: Iterable[Format]) -> tuple[Precision, ...]:
+def number_formats_of(formats: Iterable[Format]) -> tuple[NumberFormat, ...]:
     """The arrays needed for the formats, each once, in the order of first need."""
-    return tuple(dict.fromkeys(precision_of(encoding_format) for encoding_format in formats))
+    return tuple(dict.fromkeys(number_format_of(encoding_format) for encoding_format in formats))
 
 
 def encode(
-    arrays: Mapping[Precision, NDArray[Any]], formats: Iterable[Format], bit_order: BitOrder
+    arrays: Mapping[NumberFormat, NDArray[Any]], formats: Iterable[Format], bit_order: BitOrder
 ) -> dict[Format, Column]:
     """One column per format, one entry of it per text.
 
-    arrays   precision → (N, d) or (N, ⌈d/8⌉), C-contiguous
+    arrays   number_format → (N, d) or (N, ⌈d/8⌉), C-contiguous
     returns  format → (N, …) array, or N strings for `base64`
     """
-    return {name: _encode_column(arrays[precision_of(name)], name, bit_order) for name in formats}
+    return {
+        name: _encode_column(arrays[number_format_of(name)], name, bit_order) for name in formats
+    }
 
 
 def _encode_column(array: NDArray[Any], encoding_format: Format, bit_order: BitOrder) -> Column:

@@ -23,7 +23,7 @@ from gateway.rest.contract import (
     parse_request,
     render_response,
 )
-from gateway.rest.encoding import encode, precisions_of
+from gateway.rest.encoding import encode, number_formats_of
 from gateway.rest.middleware import read_body, run_unless_hung_up
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
@@ -85,7 +85,7 @@ def _prepare(
         ensemble=model.ensemble,
         texts=asked.texts,
         token_estimates=estimate_tokens(asked.texts, model.max_length),
-        precisions=precisions_of(asked.formats),
+        number_formats=number_formats_of(asked.formats),
         dimensions=model.resolve_dimensions(asked.dimensions),
         normalized=asked.normalized,
         truncation=asked.truncation,

@@ -67,8 +67,8 @@ def measure(server: Server, rounds: int, seconds: float) -> EngineFigures:
     parts = {
         "together": _side_by_side([graph.open_gemm(hidden, cores)]),
         "side by side": _side_by_side([graph.open_gemm(hidden, 1) for _ in range(cores)]),
-        "mixed": _side_by_side([_encoding(each, mixed) for each in (step, *others)]),
-        "equal": _side_by_side([_encoding(each, equalized(mixed)) for each in (step, *others)]),
+        "mixed": _side_by_side([_embedding(each, mixed) for each in (step, *others)]),
+        "equal": _side_by_side([_embedding(each, equalized(mixed)) for each in (step, *others)]),
     }
     samples: dict[str, list[float]] = {name: [] for name in (*parts, "served")}
     for number in range(rounds):
@@ -116,16 +116,16 @@ def micro_batches(
     ]
 
 
-def _encoding(step: EncoderStep, ids: Sequence[list[int]]) -> Callable[[], float]:
-    """A function that encodes all texts at once; returns their tokens."""
+def _embedding(step: EncoderStep, ids: Sequence[list[int]]) -> Callable[[], float]:
+    """A function that embeds all texts at once; returns their tokens."""
     starts = range(0, len(ids), REQUEST_TEXTS)
     tokens = float(sum(map(len, ids)))
 
-    def encode() -> float:
+    def embed() -> float:
         step.run([request(list(ids[start : start + REQUEST_TEXTS])) for start in starts])
         return tokens
 
-    return encode
+    return embed
 
 
 def _side_by_side(works: Sequence[Callable[[], float]]) -> Callable[[], float]:

@@ -59,7 +59,7 @@ class Ways:
     def all(self) -> dict[str, Way]:
         return {
             "tokenizer, in process": self.tokenize,
-            "tokenizer and onnxruntime, in process": self.encode,
+            "tokenizer and onnxruntime, in process": self.embed,
             "gRPC, tokenizer step": self.tokenizer_step,
             "gRPC, encoder step": self.encoder_step,
             "gRPC, quantize step": self.quantize_step,
@@ -74,8 +74,8 @@ class Ways:
     async def tokenize(self, text: str) -> None:
         self._tokenizer.tokenize([text])
 
-    async def encode(self, text: str) -> None:
-        self._encoder.encode(*self._tokenizer.tokenize([text]))
+    async def embed(self, text: str) -> None:
+        self._encoder.embed(*self._tokenizer.tokenize([text]))
 
     async def tokenizer_step(self, text: str) -> None:
         await self._infer("-tokenizer", _question(text), ["INPUT_IDS", "SEQ_LENS"])

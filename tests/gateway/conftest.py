@@ -7,7 +7,7 @@ import pytest
 from starlette.applications import Starlette
 
 from gateway import Settings, create_app
-from gateway.access.keys import read_keys
+from gateway.settings import read_keys
 from tests.fakes import FakeEmbedder
 
 KEYS = read_keys(["KEY", "SECOND"])

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from gateway.__main__ import main, open_listener
+from gateway.__main__ import main
+from gateway.server import open_listener
 
 
 def free_port() -> int:

@@ -59,7 +59,7 @@ async def index_for_ever(embedder: TritonEmbedder, seed: int) -> None:
                 ensemble=MODEL,
                 texts=texts,
                 token_estimates=estimate_tokens(texts, 256),
-                precisions=("float",),
+                number_formats=("float",),
                 dimensions=384,
                 normalized=True,
                 truncation="end",

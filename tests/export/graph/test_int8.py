@@ -9,7 +9,7 @@ from export.checkpoint import describe, resolve
 from export.errors import VerificationFailed
 from export.graph.calibration import watch_inputs
 from export.graph.encoder import convert, load_transformer, write_model
-from export.graph.int8 import linears, quantize_linears, quantize_weights, smoothing, zero_point
+from export.graph.int8 import linears, round_weights, smoothing, use_int8, zero_point
 from export.graph.quality import Run, calibration_texts, compare, real_texts, recall
 from export.steps.batching import Batcher
 from export.steps.inference import CpuEncoder
@@ -24,16 +24,16 @@ MIN_COSINE = 0.98  # two layers of random weights, 32 wide
 def test_each_column_of_the_weights_has_its_own_scale() -> None:
     weights = np.array([[1.0, 0.001], [-0.5, 0.002]], dtype=np.float32)
 
-    quantized = quantize_weights(weights)
+    rounded = round_weights(weights)
 
-    assert [[127, 64], [-64, 127]] == quantized.values.tolist()
-    np.testing.assert_allclose(quantized.values * quantized.scales, weights, rtol=0.01)
+    assert [[127, 64], [-64, 127]] == rounded.values.tolist()
+    np.testing.assert_allclose(rounded.values * rounded.scales, weights, rtol=0.01)
 
 
 def test_a_column_of_zeros_stays_zero() -> None:
-    quantized = quantize_weights(np.zeros((4, 2), dtype=np.float32))
+    rounded = round_weights(np.zeros((4, 2), dtype=np.float32))
 
-    assert not (quantized.values * quantized.scales).any()
+    assert not (rounded.values * rounded.scales).any()
 
 
 def test_channels_make_up_for_what_the_rounding_of_others_loses() -> None:
@@ -42,7 +42,7 @@ def test_channels_make_up_for_what_the_rounding_of_others_loses() -> None:
     states = rng.standard_normal((100, 4)) @ rng.standard_normal((4, 16))  # they go together
     gram = (states.T @ states).astype(np.float32)
 
-    alone, together = quantize_weights(weights), quantize_weights(weights, gram)
+    alone, together = round_weights(weights), round_weights(weights, gram)
 
     losses = [
         np.abs(states @ (each.values * each.scales - weights)).mean() for each in (alone, together)
@@ -74,24 +74,24 @@ def test_int8_is_close_and_does_not_see_its_neighbours(tmp_path: Path) -> None:
     tokenizer = PackedTokenizer(checkpoint.folder / "tokenizer.json", spec.max_length)
     model = convert(load_transformer(checkpoint.folder), spec.pooling)
     write_model(model, tmp_path / "fp32.onnx")
-    quantize_linears(model, watch_inputs(model, tokenizer, mixed_texts(32)))
+    use_int8(model, watch_inputs(model, tokenizer, mixed_texts(32)))
     write_model(model, tmp_path / "int8.onnx")
 
     input_ids, seq_lens = tokenizer.tokenize(mixed_texts(60))
     texts = np.split(input_ids, np.cumsum(seq_lens)[:-1])
-    exact, quantized = (
+    exact, rounded = (
         CpuEncoder(tmp_path / name, precision=name[:4]) for name in ("fp32.onnx", "int8.onnx")
     )
-    expected = exact.encode(input_ids, seq_lens)
-    alone = np.concatenate([quantized.encode(ids, np.array([len(ids)], np.int32)) for ids in texts])
-    together = Batcher(quantized, max_tokens=128).submit(input_ids, seq_lens).result()
+    expected = exact.embed(input_ids, seq_lens)
+    alone = np.concatenate([rounded.embed(ids, np.array([len(ids)], np.int32)) for ids in texts])
+    together = Batcher(rounded, max_tokens=128).submit(input_ids, seq_lens).result()
 
     assert (normalize(expected) * normalize(together)).sum(axis=1).min() > MIN_COSINE
     np.testing.assert_allclose(normalize(together), normalize(alone), atol=1e-6)
 
 
 @pytest.mark.slow
-def test_every_product_but_the_first_that_narrows_is_quantized(tmp_path: Path) -> None:
+def test_every_product_but_the_first_that_narrows_is_in_int8(tmp_path: Path) -> None:
     checkpoint = resolve(str(make_checkpoint(tmp_path / "checkpoint", "bert")))
 
     model = convert(load_transformer(checkpoint.folder), "mean")

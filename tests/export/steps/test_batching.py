@@ -20,13 +20,13 @@ class SumEncoder:
         self.threads = threads
         self.alone = 0
 
-    def encode(
+    def embed(
         self, input_ids: NDArray[np.int64], seq_lens: NDArray[np.int32]
     ) -> NDArray[np.float32]:
         self.alone += 1
-        return self.encode_beside(input_ids, seq_lens)
+        return self.embed_beside(input_ids, seq_lens)
 
-    def encode_beside(
+    def embed_beside(
         self, input_ids: NDArray[np.int64], seq_lens: NDArray[np.int32]
     ) -> NDArray[np.float32]:
         if input_ids.min() < 0:
@@ -43,12 +43,12 @@ class GatedEncoder(SumEncoder):
         self.gate = threading.Event()
         self.begun = threading.Semaphore(0)
 
-    def encode_beside(
+    def embed_beside(
         self, input_ids: NDArray[np.int64], seq_lens: NDArray[np.int32]
     ) -> NDArray[np.float32]:
         self.begun.release()
         self.gate.wait(PATIENCE_SECONDS)
-        return super().encode_beside(input_ids, seq_lens)
+        return super().embed_beside(input_ids, seq_lens)
 
 
 def draw_texts(seed: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -78,7 +78,7 @@ def test_each_text_gets_its_own_embedding_in_order(
     with closing(Batcher(encoder, max_tokens)) as batcher:
         futures = [batcher.submit(*call) for call in calls]
         for call, future in zip(calls, futures, strict=True):
-            expected = encoder.encode_beside(*call)
+            expected = encoder.embed_beside(*call)
             np.testing.assert_array_equal(expected, future.result(PATIENCE_SECONDS))
 
 
@@ -131,10 +131,10 @@ def test_a_request_fails_once_though_all_its_micro_batches_do() -> None:
 
 def test_an_encoder_that_loses_a_text_fails_the_request() -> None:
     class Forgetful(SumEncoder):
-        def encode_beside(
+        def embed_beside(
             self, input_ids: NDArray[np.int64], seq_lens: NDArray[np.int32]
         ) -> NDArray[np.float32]:
-            return super().encode_beside(input_ids, seq_lens)[1:]
+            return super().embed_beside(input_ids, seq_lens)[1:]
 
     with closing(Batcher(Forgetful(threads=1), max_tokens=16)) as batcher:
         future = batcher.submit(np.zeros(4, dtype=np.int64), np.array([2, 2], dtype=np.int32))

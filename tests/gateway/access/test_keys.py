@@ -4,8 +4,9 @@ import hashlib
 
 import pytest
 
-from gateway.access.keys import check_key, read_keys
+from gateway.access.keys import check_key
 from gateway.errors import Unauthorized
+from gateway.settings import read_keys
 
 DIGESTS = read_keys(["KEY", "", "# a comment", " second ", "schlüssel"])
 

@@ -17,7 +17,7 @@ def test_texts_survive_the_wire(texts: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "dimensions", "shape", "dtype"),
+    ("number_format", "dimensions", "shape", "dtype"),
     [
         ("float", 13, (2, 13), "<f4"),
         ("float16", 13, (2, 13), "<f2"),
@@ -27,10 +27,10 @@ def test_texts_survive_the_wire(texts: list[bytes]) -> None:
         ("binary", 1, (2, 1), "i1"),
     ],
 )
-def test_packed_precisions_have_a_row_of_bytes(
-    precision: Any, dimensions: int, shape: tuple[int, int], dtype: str
+def test_packed_formats_have_a_row_of_bytes(
+    number_format: Any, dimensions: int, shape: tuple[int, int], dtype: str
 ) -> None:
-    array = tensors.allocate(precision, 2, dimensions)
+    array = tensors.allocate(number_format, 2, dimensions)
     assert (shape, np.dtype(dtype)) == (array.shape, array.dtype)
 
 

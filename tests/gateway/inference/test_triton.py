@@ -58,7 +58,7 @@ def call_for(*texts: bytes, timeout_seconds: float = 5.0, **changed: Any) -> Emb
         "ensemble": ENSEMBLE,
         "texts": texts,
         "token_estimates": estimate_tokens(texts, 512),
-        "precisions": ("float",),
+        "number_formats": ("float",),
         "dimensions": 1024,
         "normalized": True,
         "truncation": "end",
@@ -86,16 +86,16 @@ async def test_options_travel_as_tensors(embedder: TritonEmbedder, triton: FakeT
 async def test_only_the_outputs_wanted_are_named(
     embedder: TritonEmbedder, triton: FakeTriton
 ) -> None:
-    await embedder.embed(call_for(b"x", precisions=("int8", "ubinary")))
+    await embedder.embed(call_for(b"x", number_formats=("int8", "ubinary")))
     names = [output.name for output in triton.requests[0].outputs]
     assert names == ["INT8", "UBINARY", "TOKEN_COUNT"]
 
 
 @pytest.mark.parametrize("dimensions", [1024, 13, 1])
-async def test_every_precision_comes_back_as_sent(
+async def test_every_number_format_comes_back_as_sent(
     embedder: TritonEmbedder, dimensions: int
 ) -> None:
-    call = call_for(b"a", b"b c", dimensions=dimensions, precisions=tuple(EMBEDDINGS))
+    call = call_for(b"a", b"b c", dimensions=dimensions, number_formats=tuple(EMBEDDINGS))
     arrays = (await embedder.embed(call)).arrays
     reference = quantize(embed_raw([b"a", b"b c"]), dimensions, normalized=True)
     for name, array in arrays.items():
@@ -117,7 +117,7 @@ async def test_256_texts_are_above_the_limit_of_grpc_and_pass() -> None:
     texts = tuple(f"{index}".encode() for index in range(256))
     async with serve_triton(FakeTriton()) as port:
         embedder = TritonEmbedder(f"127.0.0.1:{port}", chunk_tokens=10_000, chunk_texts=256)
-        arrays = (await embedder.embed(call_for(*texts, precisions=tuple(EMBEDDINGS)))).arrays
+        arrays = (await embedder.embed(call_for(*texts, number_formats=tuple(EMBEDDINGS)))).arrays
         await embedder.close()
     assert sum(array.nbytes for array in arrays.values()) > 2 * 1024 * 1024
 

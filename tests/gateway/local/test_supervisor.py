@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.local import supervisor as local
+from gateway.local import supervisor
+from gateway.local.__main__ import listen
 from gateway.local.front_door import ApiKey, FrontDoor, find_api_key
-from gateway.local.supervisor import check_repository, in_background, keep_running, listen
+from gateway.local.supervisor import check_repository, in_background, keep_running
 from gateway.local.triton_process import free_ports, share_memory
 from gateway.local.triton_wheel import CannotServe, environment, find_triton
 
@@ -134,7 +135,7 @@ class DyingTriton:
 def test_a_dead_triton_is_started_until_it_runs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(local, "CHECK_SECONDS", 0.01)  # the test need not last as long
+    monkeypatch.setattr(supervisor, "CHECK_SECONDS", 0.01)  # the test need not last as long
     stopping = threading.Event()
     triton = DyingTriton(stopping)
     keep_running(triton, stopping)

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gateway.inference.embedder import Precision
-from gateway.rest.encoding import BitOrder, Format, encode, precisions_of
+from gateway.inference.embedder import NumberFormat
+from gateway.rest.encoding import Format, encode, number_formats_of
+from gateway.settings import BitOrder
 from tests.fakes import quantize
 
-# The worked example of the contract, section 2.5: a unit vector of eight components.
+# A worked example: a unit vector of eight components.
 UNIT = np.array([[0.5, -0.5, 0.25, -0.25, 0.5, -0.25, 0.25, 0.0]], dtype=np.float32)
 
 
 def encode_rows(
-    arrays: dict[Precision, NDArray[Any]], name: Format, bit_order: BitOrder = "msb"
+    arrays: dict[NumberFormat, NDArray[Any]], name: Format, bit_order: BitOrder = "msb"
 ) -> list[Any]:
     column = encode(arrays, [name], bit_order)[name]
     return [row if isinstance(row, str) else row.tolist() for row in column]
@@ -46,7 +47,7 @@ def test_base64_is_little_endian_float32_whatever_the_array_is() -> None:
 
 
 def test_float_and_base64_come_from_one_array() -> None:
-    assert precisions_of(["base64", "int8", "float"]) == ("float", "int8")
+    assert number_formats_of(["base64", "int8", "float"]) == ("float", "int8")
 
 
 @pytest.mark.parametrize("d", range(1, 66))
