@@ -51,6 +51,7 @@ HTTP = {"starlette", "uvicorn", "http", "httpx"}
 GRPC = {"grpc", "tritonclient"}
 MUST_NOT_IMPORT = {
     "gateway.rest.contract": HTTP | GRPC,
+    "gateway.rest.parsing": HTTP | GRPC,
     "gateway.rest.encoding": HTTP | GRPC,
     "gateway.rest.endpoints": GRPC,
     "gateway.app": GRPC,

@@ -17,14 +17,10 @@ from gateway.errors import ModelNotFound, TritonUnavailable
 from gateway.inference.catalogue import Catalogue, ServedModel
 from gateway.inference.chunking import estimate_tokens
 from gateway.inference.embedder import Caller, Embedder, EmbeddingCall
-from gateway.rest.contract import (
-    EmbeddingRequest,
-    EmbeddingResponse,
-    parse_request,
-    render_response,
-)
+from gateway.rest.contract import EmbeddingResponse, render_response
 from gateway.rest.encoding import encode, number_formats_of
 from gateway.rest.middleware import read_body, run_unless_hung_up
+from gateway.rest.parsing import EmbeddingRequest, parse_request
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 
