@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.access.admission import Admission
+from gateway.access.ledger import Ledger
 from gateway.errors import (
     ClientError,
     GatewayError,
@@ -24,6 +24,8 @@ from gateway.errors import (
 )
 from gateway.inference.catalogue import Catalogue
 from gateway.inference.embedder import Embedder
+from gateway.inference.estimates import Estimates
+from gateway.inference.lanes import Lane
 from gateway.rest import endpoints
 from gateway.rest.contract import render_error
 from gateway.rest.endpoints import Gateway, JSONResponse
@@ -38,15 +40,26 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def create_app(settings: Settings, embedder: Embedder) -> Starlette:
     """The ASGI app; it starts before its models do and answers 503 until they are ready."""
-    metrics = Metrics(embedder.waiting_tokens)
+    ledger = Ledger(
+        max_bytes=settings.max_inflight_bytes,
+        max_tokens=settings.max_inflight_tokens,
+        small_tokens=settings.small_call_tokens,
+    )
     app = App(routes=_routes(), lifespan=_lifespan)
     app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
     app.state.gateway = Gateway(
         settings=settings,
         embedder=embedder,
         catalogue=Catalogue(embedder),
-        admission=Admission(settings.max_inflight_tokens),
-        metrics=metrics,
+        ledger=ledger,
+        answers=Lane(settings.max_inflight_bytes),
+        estimates=Estimates(),
+        metrics=Metrics(
+            held_bytes=ledger.held_bytes,
+            held_tokens=ledger.held_tokens,
+            waiting_tokens=embedder.waiting_tokens,
+            triton_tokens=embedder.triton_tokens,
+        ),
     )
     return app
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 import uvicorn
 
 from gateway.app import create_app
-from gateway.inference.lanes import Lanes
+from gateway.inference.lanes import Windows
 from gateway.inference.triton import TritonEmbedder
 from gateway.rest.http_protocol import HttpProtocol
 from gateway.settings import Settings
@@ -18,10 +18,10 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         settings.triton_address,
         chunk_tokens=settings.chunk_tokens,
         chunk_texts=settings.chunk_texts,
-        lanes=Lanes(
-            bulk_window_tokens=settings.bulk_window_tokens,
-            interactive_window_tokens=settings.interactive_window_tokens,
-            small_call_tokens=settings.small_call_tokens,
+        windows=Windows(
+            bulk=settings.bulk_window_tokens,
+            interactive=settings.interactive_window_tokens,
+            small_call=settings.small_call_tokens,
         ),
     )
     config = uvicorn.Config(

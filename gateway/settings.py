@@ -56,9 +56,15 @@ class Settings:
     ] = 50.0
     max_body_bytes: Annotated[
         int,
-        "Bytes of a request body. Too low refuses long texts; too high lets few callers fill"
-        " the memory.",
-    ] = 32 * 1024 * 1024
+        "Bytes of a request body. Too low refuses long texts; too high and one body keeps others"
+        " waiting while it is parsed: 4 MiB take up to 50 ms.",
+    ] = 4 * 1024 * 1024
+    max_inflight_bytes: Annotated[
+        int,
+        "Bytes of bodies, texts and embeddings held for calls in flight, and as many of answers"
+        " that are sent; above it calls get 429. A key gets at most half of it for big calls and"
+        " three quarters for small ones. The process needs about four times as much.",
+    ] = 64 * 1024 * 1024
     max_texts: Annotated[
         int, "Texts of one call. Higher means fewer round trips and longer waits for others."
     ] = 256
@@ -67,8 +73,9 @@ class Settings:
     ] = 256
     max_inflight_tokens: Annotated[
         int,
-        "Estimated tokens of all calls in flight; above it calls get 429. Too high and calls"
-        " time out while they wait, too low and the machine idles.",
+        "Estimated tokens that wait or that Triton has; above it calls get 429. A key gets at most"
+        " half of it for big calls and three quarters for small ones. Too high and calls time out"
+        " while they wait, too low and the machine idles.",
     ] = 1_000_000
     chunk_tokens: Annotated[
         int,
@@ -83,7 +90,7 @@ class Settings:
     ] = 512
     bulk_window_tokens: Annotated[
         int,
-        "Estimated tokens of bulk calls that Triton has at a time, from this gateway; the others"
+        "Estimated tokens of bulk calls that Triton has at a time, of each model; the others"
         " wait here for their turn. Too high and big calls get more than small ones, too low and"
         " the machine idles; several encoder instances need as many times more.",
     ] = 2048

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from gateway.access.ledger import Ledger
 from gateway.errors import GatewayError, InputTooLong
 from gateway.inference import tensors
 from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, Repository, Truncation
@@ -35,6 +36,11 @@ PARAMETERS = {
     "revision": "abc",
 }
 MAX_LENGTH = int(PARAMETERS["max_length"])
+
+
+def roomy_ledger() -> Ledger:
+    """One that turns nobody away."""
+    return Ledger(max_bytes=2**40, max_tokens=2**40, small_tokens=512)
 
 
 def embed_raw(texts: Sequence[bytes], dimensions: int = 1024) -> NDArray[np.float32]:
@@ -105,8 +111,11 @@ class FakeEmbedder:
             raise self.repositories
         return self.repositories
 
-    def waiting_tokens(self) -> dict[str, int]:
-        return {"bulk": 0, "interactive": 0}
+    def waiting_tokens(self) -> dict[tuple[str, ...], int]:
+        return {("bulk",): 0, ("interactive",): 0}
+
+    def triton_tokens(self) -> dict[tuple[str, ...], int]:
+        return {("bulk",): 0, ("interactive",): 0}
 
     async def close(self) -> None:
         pass

@@ -6,16 +6,6 @@ and many small chunks let Triton mix the calls of several clients.
 
 from collections.abc import Sequence
 
-# Bytes of UTF-8 per token: English word pieces take four to five, other scripts about three;
-# three overestimates, which costs a slightly smaller chunk and never an overfull one.
-BYTES_PER_TOKEN = 3
-SPECIAL_TOKENS = 2
-
-
-def estimate_tokens(texts: Sequence[bytes], max_length: int) -> list[int]:
-    """Tokens of each text as the encoder will see it, guessed from its length in bytes."""
-    return [min(len(text) // BYTES_PER_TOKEN + SPECIAL_TOKENS, max_length) for text in texts]
-
 
 def cut(token_estimates: Sequence[int], *, max_tokens: int, max_texts: int) -> list[list[int]]:
     """Indices of the texts of each chunk; longest texts first, every index exactly once.

@@ -1,28 +1,16 @@
 """The seam between REST and inference: what the endpoints ask for and what comes back."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.access.ledger import Entry
+
 NumberFormat = Literal["float", "float16", "int8", "uint8", "binary", "ubinary"]
 Truncation = Literal["end", "start", "none"]
-
-
-class Caller(NamedTuple):
-    """Whom a call is accounted to.
-
-    key         digest of the API key, empty if everybody is let in
-    connection  of the client, as long as it lasts
-    """
-
-    key: bytes = b""
-    connection: Hashable = None
-
-
-ANYBODY = Caller()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +19,10 @@ class EmbeddingCall:
 
     ensemble         Triton's name of the model
     texts            N texts in UTF-8, prompt included
-    token_estimates  N guesses from byte length, at most the model's maximum length
+    token_estimates  N guesses at what each text costs, in tokens; admitted by the entry
     number_formats       the arrays wanted
     dimensions       d, the native size when nothing is to be cut
-    deadline         moment on the event loop's clock, seconds
+    entry            of this call in the ledger
     """
 
     ensemble: str
@@ -44,9 +32,8 @@ class EmbeddingCall:
     dimensions: int
     normalized: bool
     truncation: Truncation
-    deadline: float
+    entry: Entry
     request_id: str = ""
-    caller: Caller = ANYBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +74,10 @@ class Embedder(Protocol):
     """The one seam; TritonEmbedder in production, a fake in tests."""
 
     async def embed(self, call: EmbeddingCall) -> Embeddings:
-        """The embeddings of one call, or a GatewayError."""
+        """The embeddings of one call, or a GatewayError.
+
+        Cancelled, it drops what has not begun; what has begun stays in the ledger until its end.
+        """
         ...
 
     async def repository(self) -> Repository:
@@ -97,8 +87,12 @@ class Embedder(Protocol):
         """
         ...
 
-    def waiting_tokens(self) -> Mapping[str, int]:
+    def waiting_tokens(self) -> Mapping[tuple[str, ...], int]:
         """Estimated tokens that wait for their turn at Triton, by lane."""
+        ...
+
+    def triton_tokens(self) -> Mapping[tuple[str, ...], int]:
+        """Estimated tokens that Triton has, by lane."""
         ...
 
     async def close(self) -> None: ...

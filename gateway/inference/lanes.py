@@ -1,4 +1,4 @@
-"""Whose chunk goes to Triton next: two lanes, each a window of tokens shared by its callers.
+"""Whose chunk goes to a model next: two lanes, each a window of tokens shared by its callers.
 
 Chunks of big calls take the bulk lane, small calls the interactive one, so that neither fills the
 other's place. What Triton has of both goes by the encoder's order. On a CPU that is every other
@@ -7,15 +7,16 @@ order of arrival makes both lanes wait equally long, and then the ratio of their
 their windows. Neither goes first and neither starves.
 
 What waits, waits here: in an order that is fair between callers, and gone once it is cancelled.
+What Triton has keeps its place until Triton has answered, whoever is left to hear it.
 """
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Collection, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Hashable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateway.inference.embedder import Caller
+from gateway.access.keys import Caller
 
 K = TypeVar("K", bound=Hashable)
 
@@ -60,24 +61,29 @@ class Lane:
     def __init__(self, window_tokens: int) -> None:
         self.waiting_tokens = 0
         self._window_tokens = window_tokens
-        self._in_flight_tokens = 0
+        self.in_flight_tokens = 0
         self._keys: Turns[bytes] = Turns(window_tokens)
         self._connections: defaultdict[bytes, Turns[Caller]] = defaultdict(
             lambda: Turns(window_tokens)
         )
         self._waiting: dict[bytes, dict[Caller, OrderedDict[asyncio.Future[None], int]]] = {}
 
-    @asynccontextmanager
-    async def turn(self, caller: Caller, tokens: int) -> AsyncIterator[None]:
-        """Waits for the caller's turn, and holds `tokens` of the window while the block runs."""
+    async def take(self, caller: Caller, tokens: int) -> None:
+        """Waits for the caller's turn; then `tokens` of the window are taken until given back."""
         if self._waiting or not self._has_room(tokens):
             await self._wait(caller, tokens)
         else:
             self._take(caller, tokens)
-        try:
-            yield
-        finally:
-            self._give_back(tokens)
+
+    def give_back(self, tokens: int) -> None:
+        """Frees what was taken, for whose turn it is."""
+        self.in_flight_tokens -= tokens
+        self._hand_out()
+
+    def charge(self, caller: Caller, tokens: int) -> None:
+        """Counts tokens as served to a caller, beside those taken: guesses were too low."""
+        self._keys.charge(caller.key, tokens)
+        self._connections[caller.key].charge(caller, tokens)
 
     async def _wait(self, caller: Caller, tokens: int) -> None:
         turn = asyncio.get_running_loop().create_future()
@@ -89,7 +95,7 @@ class Lane:
             await asyncio.shield(turn)
         except asyncio.CancelledError:
             if turn.done():
-                self._give_back(tokens)
+                self.give_back(tokens)
             else:
                 self._forget(caller, turn)
                 self._hand_out()
@@ -104,17 +110,12 @@ class Lane:
             del self._waiting[caller.key]
 
     def _has_room(self, tokens: int) -> bool:
-        in_flight = self._in_flight_tokens
+        in_flight = self.in_flight_tokens
         return not in_flight or in_flight + tokens <= self._window_tokens
 
     def _take(self, caller: Caller, tokens: int) -> None:
-        self._in_flight_tokens += tokens
-        self._keys.charge(caller.key, tokens)
-        self._connections[caller.key].charge(caller, tokens)
-
-    def _give_back(self, tokens: int) -> None:
-        self._in_flight_tokens -= tokens
-        self._hand_out()
+        self.in_flight_tokens += tokens
+        self.charge(caller, tokens)
 
     def _hand_out(self) -> None:
         while self._waiting:
@@ -129,28 +130,26 @@ class Lane:
             turn.set_result(None)
 
 
-class Lanes:
-    """Both lanes of a gateway.
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Estimated tokens: how many Triton has at a time of each lane, and which calls take which.
 
-    small_call_tokens  estimated tokens up to which a whole call is interactive
+    small_call  up to which a whole call is interactive
     """
 
-    def __init__(
-        self,
-        *,
-        bulk_window_tokens: int = 2048,
-        interactive_window_tokens: int = 1024,
-        small_call_tokens: int = 512,
-    ) -> None:
-        self._bulk = Lane(bulk_window_tokens)
-        self._interactive = Lane(interactive_window_tokens)
-        self._small_call_tokens = small_call_tokens
+    bulk: int = 2048
+    interactive: int = 1024
+    small_call: int = 512
+
+
+class Lanes:
+    """Both lanes of one model: an encoder that is slow or stuck holds nobody up but its own."""
+
+    def __init__(self, windows: Windows) -> None:
+        self.bulk = Lane(windows.bulk)
+        self.interactive = Lane(windows.interactive)
+        self._small_call_tokens = windows.small_call
 
     def lane_of(self, call_tokens: int) -> Lane:
         """The lane of every chunk of a call of so many estimated tokens."""
-        return self._interactive if call_tokens <= self._small_call_tokens else self._bulk
-
-    def waiting_tokens(self) -> dict[str, int]:
-        """Estimated tokens that wait for their turn, by lane."""
-        lanes = {"bulk": self._bulk, "interactive": self._interactive}
-        return {name: lane.waiting_tokens for name, lane in lanes.items()}
+        return self.interactive if call_tokens <= self._small_call_tokens else self.bulk

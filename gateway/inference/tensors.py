@@ -57,6 +57,12 @@ def shape(number_format: NumberFormat, count: int, dimensions: int) -> tuple[int
     return count, (dimensions + 7) // 8 if is_packed else dimensions
 
 
+def count_bytes(number_format: NumberFormat, count: int, dimensions: int) -> int:
+    """Of the rows for `count` texts."""
+    rows, columns = shape(number_format, count, dimensions)
+    return rows * columns * DTYPES[EMBEDDINGS[number_format].datatype].itemsize
+
+
 def allocate(number_format: NumberFormat, count: int, dimensions: int) -> NDArray[Any]:
     """Uninitialised rows for `count` texts."""
     dtype = DTYPES[EMBEDDINGS[number_format].datatype]

@@ -1,7 +1,8 @@
 """TritonEmbedder: one ModelInfer per chunk on the ensemble."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -13,13 +14,15 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 from gateway.errors import ContractMismatch, InputTooLong, NotFinite
 from gateway.inference import chunking, tensors
 from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, NumberFormat, Repository
-from gateway.inference.lanes import Lane, Lanes
+from gateway.inference.lanes import Lane, Lanes, Windows
 from gateway.inference.rpc_errors import MESSAGES, map_rpc_errors
 
 Message: TypeAlias = Any  # tritonclient's generated code carries no types
 
 # Seconds; questions about the repository are answered from memory.
 ASK_TIMEOUT_SECONDS = 1.0
+# Seconds after which what Triton has is given up for lost: far above what the windows let in.
+LOST_SECONDS = 300.0
 
 CHANNEL_OPTIONS = (
     # 256 texts of 4096 float32 are above gRPC's 4 MiB.
@@ -44,7 +47,7 @@ class TritonEmbedder:
     address       gRPC target, for example 127.0.0.1:8001 or dns:///triton:8001
     chunk_tokens  estimated tokens of one ModelInfer
     chunk_texts   texts of one ModelInfer
-    lanes         where chunks wait for their turn
+    windows       how many tokens Triton has at a time of each model
 
     Belongs to one event loop: the channel is opened by the first call, in that call's loop.
     """
@@ -55,10 +58,11 @@ class TritonEmbedder:
         *,
         chunk_tokens: int = 1024,
         chunk_texts: int = 64,
-        lanes: Lanes | None = None,
+        windows: Windows = Windows(),  # noqa: B008 - frozen
     ) -> None:
         self._address = address
-        self._lanes = lanes or Lanes()
+        self._lanes: defaultdict[str, Lanes] = defaultdict(lambda: Lanes(windows))  # by ensemble
+        self._running: set[asyncio.Task[Message]] = set()
         self._chunk_tokens = chunk_tokens
         self._chunk_texts = chunk_texts
         self._channel: grpc.aio.Channel | None = None
@@ -71,6 +75,8 @@ class TritonEmbedder:
         return self._cached_stub
 
     async def close(self) -> None:
+        for task in self._running:
+            task.cancel()
         if self._channel is not None:
             await self._channel.close()
             self._channel = None
@@ -78,15 +84,15 @@ class TritonEmbedder:
     async def embed(self, call: EmbeddingCall) -> Embeddings:
         """The embeddings of one call; its chunks run side by side.
 
-        The first failing chunk cancels the others. Texts that are too long do not:
-        every chunk is heard, and the error names all of them.
+        The first failing chunk ends the call, and what of it has not begun. Texts that are too long
+        do not: every chunk is heard, and the error names all of them.
 
         Raises: UpstreamError, InputTooLong.
         """
         chunks = chunking.cut(
             call.token_estimates, max_tokens=self._chunk_tokens, max_texts=self._chunk_texts
         )
-        lane = self._lanes.lane_of(sum(call.token_estimates))
+        lane = self._lanes[call.ensemble].lane_of(sum(call.token_estimates))
         if len(chunks) == 1:
             return await self._embed_chunk(call, chunks[0], lane)
         embeddings = _allocate(call)
@@ -118,19 +124,46 @@ class TritonEmbedder:
 
     async def _embed_chunk(self, call: EmbeddingCall, chunk: list[int], lane: Lane) -> Embeddings:
         tokens = sum(call.token_estimates[index] for index in chunk)
-        async with lane.turn(call.caller, tokens):
-            answer = await self._infer(build_request(call, chunk), call.deadline)
+        await lane.take(call.entry.caller, tokens)
+        call.entry.send(tokens)
+        task = asyncio.create_task(self._infer(call, chunk, lane, tokens))
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        # An ensemble does what it has begun: a cancelled call leaves it to its end, and counted.
+        answer = await asyncio.shield(task)
         return read_answer(answer, call, len(chunk))
 
     async def _infer(
-        self, request: service_pb2.ModelInferRequest, deadline: float
+        self, call: EmbeddingCall, chunk: Sequence[int], lane: Lane, tokens: int
     ) -> service_pb2.ModelInferResponse:
-        remaining_seconds = deadline - asyncio.get_running_loop().time()
-        with map_rpc_errors():
-            return await self._stub.ModelInfer(request, timeout=max(remaining_seconds, 0.001))
+        """Triton's answer for one chunk, which holds its place in the lane until then."""
+        try:
+            with map_rpc_errors():
+                request = build_request(call, chunk)
+                answer = await self._stub.ModelInfer(request, timeout=LOST_SECONDS)
+            lane.charge(call.entry.caller, max(count_tokens(answer) - tokens, 0))
+            return answer
+        finally:
+            lane.give_back(tokens)
+            call.entry.answered(tokens)
 
-    def waiting_tokens(self) -> dict[str, int]:
-        return self._lanes.waiting_tokens()
+    def _forget(self, task: asyncio.Task[Message]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that nobody complains where the caller has left
+
+    def waiting_tokens(self) -> Mapping[tuple[str, ...], int]:
+        return self._sum_lanes(lambda lane: lane.waiting_tokens)
+
+    def triton_tokens(self) -> Mapping[tuple[str, ...], int]:
+        return self._sum_lanes(lambda lane: lane.in_flight_tokens)
+
+    def _sum_lanes(self, count: Callable[[Lane], int]) -> Mapping[tuple[str, ...], int]:
+        models = self._lanes.values()
+        return {
+            ("bulk",): sum(count(lanes.bulk) for lanes in models),
+            ("interactive",): sum(count(lanes.interactive) for lanes in models),
+        }
 
     async def repository(self) -> Repository:
         """What Triton lists, with the declaration of every model that is ready.
@@ -250,6 +283,14 @@ def read_answer(
         for number_format in call.number_formats
     }
     return Embeddings(arrays, _read(raws, tensors.TOKEN_COUNT, (count,)))
+
+
+def count_tokens(answer: service_pb2.ModelInferResponse) -> int:
+    """Tokens that the tokenizer found, 0 in an answer that does not say."""
+    for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=False):
+        if output.name == tensors.TOKEN_COUNT.name:
+            return int(np.frombuffer(raw, tensors.DTYPES[tensors.TOKEN_COUNT.datatype]).sum())
+    return 0
 
 
 def _read(

@@ -22,6 +22,11 @@ _REVERSED = np.packbits(
 
 _SIGN_BIT = np.uint8(0x80)
 
+# Commas included: 12.2 for a float32 on average, docs/benchmarks.md.
+JSON_BYTES_PER_NUMBER: dict[Format, float] = {
+    "float": 13, "float16": 11, "binary": 5, "ubinary": 4, "int8": 5, "uint8": 4, "base64": 5.4,
+}  # fmt: skip
+
 
 def number_format_of(encoding_format: Format) -> NumberFormat:
     """The array a format is written from: `base64` holds the same floats as `float`."""
@@ -31,6 +36,13 @@ def number_format_of(encoding_format: Format) -> NumberFormat:
 def number_formats_of(formats: Iterable[Format]) -> tuple[NumberFormat, ...]:
     """The arrays needed for the formats, each once, in the order of first need."""
     return tuple(dict.fromkeys(number_format_of(encoding_format) for encoding_format in formats))
+
+
+def json_bytes(arrays: Mapping[NumberFormat, NDArray[Any]], formats: Iterable[Format]) -> int:
+    """Bytes that the formats take in JSON, at most and about: for the room that they need."""
+    return sum(
+        int(arrays[number_format_of(name)].size * JSON_BYTES_PER_NUMBER[name]) for name in formats
+    )
 
 
 def encode(

@@ -10,20 +10,25 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from gateway.access.admission import Admission
-from gateway.access.keys import check_key
+from gateway.access.keys import Caller, check_key
+from gateway.access.ledger import Entry, Ledger
 from gateway.errors import ModelNotFound, TritonUnavailable
 from gateway.inference.catalogue import Catalogue, ServedModel
-from gateway.inference.chunking import estimate_tokens
-from gateway.inference.embedder import Caller, Embedder, EmbeddingCall
+from gateway.inference.embedder import Embedder, EmbeddingCall, Embeddings
+from gateway.inference.estimates import Estimates
+from gateway.inference.lanes import Lane
+from gateway.inference.tensors import count_bytes
 from gateway.rest.contract import EmbeddingResponse, render_response
-from gateway.rest.encoding import encode, number_formats_of
+from gateway.rest.encoding import encode, json_bytes, number_formats_of
 from gateway.rest.middleware import read_body, run_unless_hung_up
 from gateway.rest.parsing import EmbeddingRequest, parse_request
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 
+# Bytes of an answer that are handed to the server at once; it waits before it takes more.
+PART_BYTES = 256 * 1024
 # Seconds that a readiness answer may be old.
 READY_MAX_AGE_SECONDS = 1.0
 
@@ -35,34 +40,53 @@ class Gateway:
     settings: Settings
     embedder: Embedder
     catalogue: Catalogue
-    admission: Admission
+    ledger: Ledger
+    answers: Lane  # bytes of answers that are written and not yet sent
+    estimates: Estimates
     metrics: Metrics
 
 
 class JSONResponse(Response):
-    """Bytes that are JSON already."""
+    """Bytes that are JSON already, sent no faster than they are read."""
 
     media_type = "application/json"
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start"} | head)
+        parts = memoryview(self.body)
+        for start in range(0, max(len(parts), 1), PART_BYTES):
+            part, rest = parts[start : start + PART_BYTES], parts[start + PART_BYTES :]
+            await send({"type": "http.response.body", "body": part, "more_body": bool(rest)})
+
 
 async def create_embeddings(request: Request) -> Response:
-    """POST /v1/embeddings."""
+    """POST /v1/embeddings.
+
+    What the call holds is given back by `middleware.RequestScope`, once the answer is sent.
+    """
     gateway = _gateway(request)
-    caller = Caller(_authorize(request), request.client)
-    deadline = asyncio.get_running_loop().time() + gateway.settings.timeout_seconds
-    async with asyncio.timeout_at(deadline):
+    entry = gateway.ledger.open(Caller(_authorize(request), request.client))
+    request.state.key = entry.caller.key
+    request.state.exits.callback(entry.close)
+    async with asyncio.timeout(gateway.settings.timeout_seconds):
         asked = parse_request(
-            await read_body(request, gateway.settings.max_body_bytes),
+            await read_body(request, gateway.settings.max_body_bytes, entry.hold),
             max_texts=gateway.settings.max_texts,
             max_prompt_characters=gateway.settings.max_prompt_characters,
         )
         model = gateway.catalogue.resolve(asked.model)
-        call = _prepare(asked, model, deadline, request.state.request_id, caller)
-        with gateway.admission.admit(sum(call.token_estimates)):
-            embeddings = await run_unless_hung_up(request, gateway.embedder.embed(call))
+        call = _prepare(request, asked, model, entry)
+        entry.hold(sum(map(len, call.texts)) + _embedding_bytes(call))
+        entry.admit(sum(call.token_estimates))
+        embeddings = await run_unless_hung_up(request, _embed(request, call, asked))
+    gateway.estimates.learn(
+        (model.ensemble, entry.caller.key), call.texts, embeddings.token_counts, model.max_length
+    )
     tokens = int(embeddings.token_counts.sum())
     gateway.metrics.texts(model.id).inc(len(call.texts))
     gateway.metrics.tokens(model.id).inc(tokens)
+    request.state.size = f"texts={len(call.texts)} tokens={tokens}"
     response = EmbeddingResponse(
         model=model.id,
         columns=encode(embeddings.arrays, asked.formats, gateway.settings.binary_bit_order),
@@ -74,21 +98,35 @@ async def create_embeddings(request: Request) -> Response:
     return JSONResponse(render_response(response))
 
 
+async def _embed(request: Request, call: EmbeddingCall, asked: EmbeddingRequest) -> Embeddings:
+    """The embeddings, when there is room to write the answer too."""
+    gateway = _gateway(request)
+    embeddings = await gateway.embedder.embed(call)
+    size = json_bytes(embeddings.arrays, asked.formats)
+    await gateway.answers.take(call.entry.caller, size)
+    request.state.exits.callback(gateway.answers.give_back, size)
+    return embeddings
+
+
 def _prepare(
-    asked: EmbeddingRequest, model: ServedModel, deadline: float, request_id: str, caller: Caller
+    request: Request, asked: EmbeddingRequest, model: ServedModel, entry: Entry
 ) -> EmbeddingCall:
+    who = model.ensemble, entry.caller.key
     return EmbeddingCall(
         ensemble=model.ensemble,
         texts=asked.texts,
-        token_estimates=estimate_tokens(asked.texts, model.max_length),
+        token_estimates=_gateway(request).estimates.guess(who, asked.texts, model.max_length),
         number_formats=number_formats_of(asked.formats),
         dimensions=model.resolve_dimensions(asked.dimensions),
         normalized=asked.normalized,
         truncation=asked.truncation,
-        deadline=deadline,
-        request_id=request_id,
-        caller=caller,
+        entry=entry,
+        request_id=request.state.request_id,
     )
+
+
+def _embedding_bytes(call: EmbeddingCall) -> int:
+    return sum(count_bytes(name, len(call.texts), call.dimensions) for name in call.number_formats)
 
 
 def _dict_object(request: Request) -> str:

@@ -5,6 +5,7 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from time import perf_counter
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.access.keys import key_label
 from gateway.errors import BodyTooLarge, HungUp
 from gateway.telemetry.metrics import Metrics
 
@@ -25,7 +27,11 @@ access_log = logging.getLogger("gateway.access")
 
 
 class RequestScope:
-    """Request id, clock, in-flight gauge, access log; answers crashes of whatever is inside."""
+    """Request id, clock, in-flight gauge, access log; answers crashes of whatever is inside.
+
+    scope["state"]["exits"] is an ExitStack that is closed once the answer is sent, or nobody is
+    left to read it.
+    """
 
     def __init__(
         self, app: ASGIApp, metrics: Metrics, answer_crash: Callable[[Request, Exception], Response]
@@ -40,7 +46,8 @@ class RequestScope:
             return
         started = perf_counter()
         request_id = _request_id(Headers(scope=scope))
-        scope.setdefault("state", {})["request_id"] = request_id
+        exits = ExitStack()
+        scope.setdefault("state", {}).update(request_id=request_id, exits=exits)
         status = 0
 
         async def send_stamped(message: Message) -> None:
@@ -63,6 +70,7 @@ class RequestScope:
                     raise  # half an answer is out; the server closes the connection
                 await response(scope, receive, send_stamped)
             finally:
+                exits.close()
                 self._record(scope, status, perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
@@ -70,9 +78,19 @@ class RequestScope:
         route = getattr(scope.get("route"), "name", "unknown")
         self._metrics.requests(route, status).inc()
         self._metrics.duration(route).observe(seconds)
-        request_id = scope["state"]["request_id"]
+        state = scope["state"]
+        key = key_label(state["key"]) if "key" in state else "-"
+        if key != "-":
+            self._metrics.key_requests(key, status).inc()
         access_log.info(
-            "%s %s %d %.1fms %s", scope["method"], route, status, seconds * 1000, request_id
+            "%s %s %d %.1fms %s key=%s %s",
+            scope["method"],
+            route,
+            status,
+            seconds * 1000,
+            state["request_id"],
+            key,
+            state.get("size", ""),
         )
 
 
@@ -81,19 +99,26 @@ def _request_id(headers: Headers) -> str:
     return sent if _SANE_REQUEST_ID.fullmatch(sent) else f"req_{random.getrandbits(128):032x}"
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(request: Request, max_bytes: int, hold: Callable[[int], None]) -> bytes:
     """The whole body.
 
-    Raises: BodyTooLarge as soon as the size is announced or reached, ClientDisconnect.
+    hold  is told how many bytes this call holds, before they are read where that is announced
+
+    Raises: BodyTooLarge as soon as the size is announced or reached, ClientDisconnect, and what
+        hold raises.
     """
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
-        raise BodyTooLarge(max_bytes)
+    if announced.isdecimal():
+        if int(announced) > max_bytes:
+            raise BodyTooLarge(max_bytes)
+        hold(int(announced))
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > max_bytes:
             raise BodyTooLarge(max_bytes)
+        if not announced:
+            hold(len(body))
     return bytes(body)
 
 

@@ -1,15 +1,17 @@
 """Every instrument of the gateway, declared in one place.
 
-Labels come from closed sets: route names, statuses, served models, error codes.
+Labels come from closed sets: route names, statuses, served models, error codes, known API keys by
+the first digits of their digests.
 """
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 T = TypeVar("T", Counter, Histogram, Gauge)
+Reading: TypeAlias = Callable[[], Mapping[tuple[str, ...], int]]  # values of the labels → number
 
 # Seconds; from a cached single text to the default timeout.
 DURATION_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
@@ -21,14 +23,26 @@ class Metrics:
     Those with labels are functions of them that remember what they gave: Prometheus' own `labels`
     renders the values anew and takes a lock.
 
+    held_bytes      tells the bytes held, by key
+    held_tokens     tells the tokens held, by key and stage
     waiting_tokens  tells the tokens that wait, by lane
+    triton_tokens   tells the tokens that Triton has, by lane
     """
 
-    def __init__(self, waiting_tokens: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        *,
+        held_bytes: Reading,
+        held_tokens: Reading,
+        waiting_tokens: Reading,
+        triton_tokens: Reading,
+    ) -> None:
         self.registry = CollectorRegistry()
-        self._read_waiting_tokens = waiting_tokens
         self.requests = self._by_labels(
             Counter, "gateway_requests", "Answered requests.", ("route", "status")
+        )
+        self.key_requests = self._by_labels(
+            Counter, "gateway_key_requests", "Answered requests of known keys.", ("key", "status")
         )
         self.duration = self._by_labels(
             Histogram,
@@ -49,18 +63,23 @@ class Metrics:
             "Tokens fed to the encoder, as reported in usage.",
             ("model",),
         )
-        self.waiting_tokens = self._by_labels(
-            Gauge,
-            "gateway_waiting_tokens",
-            "Estimated tokens of chunks that wait for their turn at Triton.",
-            ("lane",),
-        )
         self.upstream_errors = self._by_labels(
             Counter,
             "gateway_upstream_errors",
             "Calls that failed at Triton or for want of capacity.",
             ("code",),
         )
+        self._readings = [
+            _Gauges(self.registry, held_bytes, "gateway_held_bytes",
+                    "Bytes of bodies, texts and embeddings of calls in flight.", "key"),
+            _Gauges(self.registry, held_tokens, "gateway_held_tokens",
+                    "Estimated tokens that wait here or that Triton has, whoever is left to hear.",
+                    "key", "stage"),
+            _Gauges(self.registry, waiting_tokens, "gateway_waiting_tokens",
+                    "Estimated tokens of chunks that wait for their turn at Triton.", "lane"),
+            _Gauges(self.registry, triton_tokens, "gateway_triton_tokens",
+                    "Estimated tokens of chunks that Triton has.", "lane"),
+        ]  # fmt: skip
 
     def _by_labels(
         self, kind: type[T], name: str, meaning: str, labels: tuple[str, ...], **options: Any
@@ -71,6 +90,23 @@ class Metrics:
 
     def render(self) -> bytes:
         """All instruments in Prometheus' text format."""
-        for lane, tokens in self._read_waiting_tokens().items():
-            self.waiting_tokens(lane).set(tokens)
+        for gauges in self._readings:
+            gauges.update()
         return generate_latest(self.registry)
+
+
+class _Gauges:
+    """Gauges of one name that are read when they are asked for; what is not told is 0."""
+
+    def __init__(
+        self, registry: CollectorRegistry, read: Reading, name: str, meaning: str, *labels: str
+    ) -> None:
+        self._read = read
+        self._gauge = Gauge(name, meaning, labels, registry=registry)
+        self._known: set[tuple[str, ...]] = set()
+
+    def update(self) -> None:
+        readings = self._read()
+        self._known.update(readings)
+        for labels in self._known:
+            self._gauge.labels(*labels).set(readings.get(labels, 0))

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from export.checkpoint import DEFAULT_CHECKPOINT
-from gateway.inference.chunking import estimate_tokens
+from gateway.access.keys import ANYBODY
 from gateway.inference.embedder import EmbeddingCall
-from gateway.inference.lanes import Lanes
+from gateway.inference.estimates import Estimates
+from gateway.inference.lanes import Windows
 from gateway.inference.triton import TritonEmbedder
 from gateway.local.triton_process import TritonProcess
-from tests.serving import PATIENCE_SECONDS
+from tests.fakes import roomy_ledger
 from tests.triton.conftest import RunTriton
 
 pytestmark = [pytest.mark.triton, pytest.mark.anyio]
@@ -33,9 +34,7 @@ async def test_closed_loop_indexing_keeps_the_encoder_busy(
     run_triton: RunTriton, repository: Path
 ) -> None:
     triton = run_triton(repository)
-    embedder = TritonEmbedder(
-        f"127.0.0.1:{triton.grpc_port}", lanes=Lanes(bulk_window_tokens=1_000_000)
-    )
+    embedder = TritonEmbedder(f"127.0.0.1:{triton.grpc_port}", windows=Windows(bulk=1_000_000))
     indexers = [asyncio.create_task(index_for_ever(embedder, seed)) for seed in range(CLIENTS)]
     try:
         await asyncio.sleep(1)  # until all have called
@@ -58,12 +57,12 @@ async def index_for_ever(embedder: TritonEmbedder, seed: int) -> None:
             EmbeddingCall(
                 ensemble=MODEL,
                 texts=texts,
-                token_estimates=estimate_tokens(texts, 256),
+                token_estimates=Estimates().guess("", texts, 256),
                 number_formats=("float",),
                 dimensions=384,
                 normalized=True,
                 truncation="end",
-                deadline=asyncio.get_running_loop().time() + PATIENCE_SECONDS,
+                entry=roomy_ledger().open(ANYBODY),
             )
         )
 

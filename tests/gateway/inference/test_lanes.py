@@ -3,13 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from itertools import repeat
 
 import pytest
 
-from gateway.inference.embedder import Caller
-from gateway.inference.lanes import MAX_IDLE_CALLERS, Lane, Lanes, Turns
+from gateway.access.keys import Caller
+from gateway.inference.lanes import MAX_IDLE_CALLERS, Lane, Lanes, Turns, Windows
 
 pytestmark = pytest.mark.anyio
 
@@ -32,10 +31,13 @@ class Desk:
         return tasks
 
     async def _pass(self, caller: Caller, tokens: int) -> None:
-        async with self._lane.turn(caller, tokens):
+        await self._lane.take(caller, tokens)
+        try:
             self.arrived.append((caller, tokens))
             self._answers.append(answer := asyncio.Event())
             await answer.wait()
+        finally:
+            self._lane.give_back(tokens)
 
     async def answer(self) -> None:
         """Answers the oldest chunk, and lets what follows from it happen."""
@@ -164,11 +166,11 @@ async def test_a_call_cancelled_with_all_its_chunks_gives_all_places_back(
 async def test_a_chunk_cancelled_when_its_turn_has_come_passes_it_on(
     desk: Desk, lane: Lane
 ) -> None:
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(lane.turn(ANN, 100))
-        (next_one,) = desk.ask(BEN, 100)
-        desk.ask(ANN, 100)
-        await settle()
+    await lane.take(ANN, 100)
+    (next_one,) = desk.ask(BEN, 100)
+    desk.ask(ANN, 100)
+    await settle()
+    lane.give_back(100)
     next_one.cancel()  # given its turn just now, and not yet run on
     await settle()
     assert ([(ANN, 100)], 0) == (desk.arrived, lane.waiting_tokens)
@@ -213,7 +215,45 @@ def test_callers_gone_are_forgotten() -> None:
 
 
 def test_the_size_of_the_whole_call_decides_its_lane() -> None:
-    lanes = Lanes(small_call_tokens=50)
-    assert lanes.lane_of(50) is lanes.lane_of(1)
-    assert lanes.lane_of(51) is lanes.lane_of(10_000) is not lanes.lane_of(50)
-    assert {"bulk": 0, "interactive": 0} == lanes.waiting_tokens()
+    lanes = Lanes(Windows(small_call=50))
+    assert lanes.lane_of(50) is lanes.lane_of(1) is lanes.interactive
+    assert lanes.lane_of(51) is lanes.lane_of(10_000) is lanes.bulk
+
+
+async def test_each_lane_has_its_own_window() -> None:
+    lanes = Lanes(Windows(bulk=100, interactive=10))
+    for lane, window in ((lanes.bulk, 100), (lanes.interactive, 10)):
+        await lane.take(ANN, window)
+        next_one = asyncio.create_task(lane.take(ANN, 1))
+        await settle()
+        assert (window, 1) == (lane.in_flight_tokens, lane.waiting_tokens)
+        lane.give_back(window)
+        await next_one
+        assert (1, 0) == (lane.in_flight_tokens, lane.waiting_tokens)
+
+
+async def test_what_was_guessed_too_low_is_charged(desk: Desk, lane: Lane) -> None:
+    desk.ask(ANN, 100)
+    await settle()
+    lane.charge(ANN, 60)
+    desk.ask(ANN, 20, 20)
+    desk.ask(BEN, *[20] * 6)
+    await settle()
+    while len(desk.arrived) < 9:
+        await desk.answer()
+    # Both begin with a credit of 100; ANN has had 160 of 100.
+    assert [BEN] * 5 == [caller for caller, _ in desk.arrived[1:6]]
+    await desk.answer_all()
+
+
+async def test_a_caller_who_left_lets_others_go_on(desk: Desk, lane: Lane) -> None:
+    """The head of the queue does not fit; once it has left, what is behind it may."""
+    desk.ask(ANN, 60)
+    (head,) = desk.ask(BEN, 80)
+    desk.ask(ANN, 40)
+    await settle()
+    assert [(ANN, 60)] == desk.arrived
+    head.cancel()
+    await settle()
+    assert [(ANN, 60), (ANN, 40)] == desk.arrived
+    await desk.answer_all()

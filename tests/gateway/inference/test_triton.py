@@ -8,6 +8,8 @@ import grpc
 import numpy as np
 import pytest
 
+from gateway.access.keys import Caller
+from gateway.access.ledger import Ledger
 from gateway.errors import (
     ContractMismatch,
     InferenceFailed,
@@ -18,7 +20,6 @@ from gateway.errors import (
     TritonUnavailable,
     UpstreamError,
 )
-from gateway.inference.chunking import estimate_tokens
 from gateway.inference.embedder import EmbeddingCall
 from gateway.inference.rpc_errors import ERRORS_BY_CODE, MESSAGES
 from gateway.inference.tensors import EMBEDDINGS
@@ -30,6 +31,7 @@ from tests.fakes import (
     declare_ensemble,
     embed_raw,
     quantize,
+    roomy_ledger,
     serve_triton,
     unpack_texts,
 )
@@ -53,16 +55,24 @@ async def embedder(triton: FakeTriton) -> AsyncIterator[TritonEmbedder]:
         await embedder.close()
 
 
-def call_for(*texts: bytes, timeout_seconds: float = 5.0, **changed: Any) -> EmbeddingCall:
+ANN, BEN = Caller(b"\x0a" * 32), Caller(b"\x0b" * 32)
+
+
+def call_for(
+    *texts: bytes, ledger: Ledger | None = None, caller: Caller = ANN, **changed: Any
+) -> EmbeddingCall:
+    estimates = [min(len(text) // 3 + 2, 512) for text in texts]
+    entry = (ledger or roomy_ledger()).open(caller)
+    entry.admit(sum(estimates))
     fields: dict[str, Any] = {
         "ensemble": ENSEMBLE,
         "texts": texts,
-        "token_estimates": estimate_tokens(texts, 512),
+        "token_estimates": estimates,
         "number_formats": ("float",),
         "dimensions": 1024,
         "normalized": True,
         "truncation": "end",
-        "deadline": asyncio.get_running_loop().time() + timeout_seconds,
+        "entry": entry,
         "request_id": "r1",
     }
     return EmbeddingCall(**fields | changed)
@@ -130,17 +140,16 @@ async def test_texts_too_long_are_merged_over_all_chunks(embedder: TritonEmbedde
     assert {"max_length": 512, "overflows": expected} == caught.value.details
 
 
-async def test_the_first_failing_chunk_cancels_the_others(
+async def test_the_first_failing_chunk_ends_the_call(
     embedder: TritonEmbedder, triton: FakeTriton
 ) -> None:
     triton.failure = (grpc.StatusCode.INTERNAL, "it broke")
     triton.failing_text = MANY[-1]
     triton.pause_seconds = 30
     with pytest.raises(InferenceFailed) as caught:
-        await embedder.embed(call_for(*MANY, timeout_seconds=60))
+        await embedder.embed(call_for(*MANY))
     assert isinstance(caught.value.__cause__, grpc.RpcError)
-    # Those that had not reached Triton yet are not seen by it.
-    await wait_until(lambda: triton.cancelled == len(triton.requests) - 1)
+    assert triton.cancelled == 0
 
 
 async def wait_until(statement: Any) -> None:
@@ -149,22 +158,105 @@ async def wait_until(statement: Any) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_cancelling_the_call_cancels_its_rpcs(
+def held(ledger: Ledger, caller: Caller = ANN) -> tuple[int, int]:
+    """Tokens of a caller that wait, and that Triton has."""
+    tokens = ledger.held_tokens()
+    label = caller.key.hex()[:8]
+    return tokens.get((label, "waiting"), 0), tokens.get((label, "triton"), 0)
+
+
+async def leave(task: asyncio.Task[Any], call: EmbeddingCall) -> None:
+    """What the gateway does when a caller hangs up."""
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    call.entry.close()
+
+
+async def test_what_triton_has_of_a_caller_who_left_counts_until_it_has_answered(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    triton.pause_seconds = 0.2
+    ledger = roomy_ledger()
+    call = call_for(*[b"x" * 2000] * 9, ledger=ledger)
+    task = asyncio.create_task(embedder.embed(call))
+    await wait_until(lambda: len(triton.requests) == 4)  # 4 x 512 tokens are the window
+    assert (5 * 512, 4 * 512) == held(ledger)
+    await leave(task, call)
+    assert (0, 4 * 512) == held(ledger)
+    assert {("bulk",): 4 * 512, ("interactive",): 0} == embedder.triton_tokens()
+    assert {("bulk",): 0, ("interactive",): 0} == embedder.waiting_tokens()
+    await wait_until(lambda: held(ledger) == (0, 0))
+    assert (4, 0) == (len(triton.requests), triton.cancelled)
+    assert {("bulk",): 0, ("interactive",): 0} == embedder.triton_tokens()
+
+
+async def test_callers_who_hang_up_leave_no_more_at_triton_than_the_window(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    triton.pause_seconds = 0.1
+    ledger = roomy_ledger()
+    for _ in range(50):
+        call = call_for(*[b"bread " * 20] * 8, ledger=ledger)
+        task = asyncio.create_task(embedder.embed(call))
+        await asyncio.sleep(0.001)
+        await leave(task, call)
+    assert held(ledger)[0] == 0
+    assert held(ledger)[1] <= 1024
+    async with asyncio.timeout(2):
+        await embedder.embed(call_for(b"hello", caller=BEN))
+
+
+async def test_a_failing_call_leaves_nothing(embedder: TritonEmbedder, triton: FakeTriton) -> None:
+    triton.failure = (grpc.StatusCode.INTERNAL, "it broke")
+    ledger = roomy_ledger()
+    call = call_for(*MANY, ledger=ledger)
+    with pytest.raises(InferenceFailed):
+        await embedder.embed(call)
+    call.entry.close()
+    await wait_until(lambda: held(ledger) == (0, 0))
+
+
+async def test_what_the_tokenizer_found_is_charged(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    """ANN's texts have eight times the tokens that were guessed, so BEN goes first."""
+    ledger = roomy_ledger()
+    dense, plain = b"x " * 250, b"bread"
+    await embedder.embed(call_for(*[dense] * 8, ledger=ledger, token_estimates=[31] * 8))
+    lane = embedder._lanes[ENSEMBLE].interactive
+    assert 8 * 252 == lane._keys._served[ANN.key]
+    await embedder.embed(call_for(plain, ledger=ledger, caller=BEN, token_estimates=[100]))
+    assert lane._keys._served[BEN.key] < 8 * 252
+
+
+async def test_a_model_that_is_stuck_holds_up_no_other(
     embedder: TritonEmbedder, triton: FakeTriton
 ) -> None:
     triton.pause_seconds = 30
-    task = asyncio.create_task(embedder.embed(call_for(*MANY, timeout_seconds=60)))
-    await wait_until(lambda: len(triton.requests) > 3)
-    task.cancel()
-    await wait_until(lambda: triton.cancelled == len(triton.requests))
-    assert task.cancelled()
+    stuck = [
+        asyncio.create_task(embedder.embed(call_for(*[b"x" * 2000] * 9, ensemble="org--stuck")))
+        for _ in range(2)
+    ]
+    await wait_until(lambda: len(triton.requests) == 4)
+    triton.pause_seconds = 0
+    async with asyncio.timeout(2):
+        await embedder.embed(call_for(*[b"x" * 2000] * 9))
+    for task in stuck:
+        task.cancel()
 
 
-async def test_the_deadline_is_passed_down(embedder: TritonEmbedder, triton: FakeTriton) -> None:
+async def test_nothing_is_left_running_by_an_embedder_that_is_closed(triton: FakeTriton) -> None:
     triton.pause_seconds = 30
-    with pytest.raises(TritonTimeout):
-        await embedder.embed(call_for(b"x", timeout_seconds=0.05))
-    await wait_until(lambda: triton.cancelled)
+    ledger = roomy_ledger()
+    async with serve_triton(triton) as port:
+        embedder = TritonEmbedder(f"127.0.0.1:{port}")
+        call = call_for(b"x", ledger=ledger)
+        task = asyncio.create_task(embedder.embed(call))
+        await wait_until(lambda: triton.requests)
+        await leave(task, call)
+        await embedder.close()
+        await wait_until(lambda: held(ledger) == (0, 0))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
 from gateway import Settings, create_app
+from gateway.access.keys import Caller
 from gateway.errors import TritonUnavailable
 from gateway.inference.embedder import Ensemble, Repository
 from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder, embed_raw, quantize
@@ -121,7 +124,7 @@ async def test_options_reach_the_embedder(
     assert (call.ensemble, call.texts, call.dimensions) == (ENSEMBLE, (b"q: a", b"q: b"), 256)
     assert (call.normalized, call.truncation, call.request_id) == (False, "start", "r1")
     assert call.number_formats == ("float", "int8")
-    assert 0 < call.deadline - asyncio.get_running_loop().time() <= 50
+    assert call.token_estimates == [3, 3]
 
 
 async def test_models_are_listed(client: httpx.AsyncClient) -> None:
@@ -243,6 +246,82 @@ async def test_metrics_count_what_failed_upstream(
     await embed(client)
     numbers = await read_metrics(client)
     assert numbers["gateway_upstream_errors_total", "service_unavailable"] == 1
+
+
+KEY_LABEL = hashlib.sha256(b"KEY").hexdigest()[:8]
+
+
+async def test_metrics_say_who_asked(client: httpx.AsyncClient) -> None:
+    await embed(client)
+    await embed(client, input=[])
+    await client.get("/v1/models", headers={"Authorization": "wrong"})
+    numbers = await read_metrics(client)
+    asked = {labels[1:] for labels in numbers if labels[0] == "gateway_key_requests_total"}
+    assert {(KEY_LABEL, "200"), (KEY_LABEL, "422")} == asked
+
+
+async def test_what_a_call_holds_is_seen_and_returns_to_nothing(
+    client: httpx.AsyncClient, embedder: FakeEmbedder
+) -> None:
+    embedder.pause_seconds = 0.2
+    call = asyncio.create_task(embed(client, input=["bread " * 100] * 2, dimensions=256))
+    await wait_until(lambda: embedder.calls)
+    numbers = await read_metrics(client)
+    assert numbers["gateway_held_bytes", KEY_LABEL] == 2 * 600 + 2 * 256 * 4
+    assert numbers["gateway_held_tokens", KEY_LABEL, "waiting"] == 2 * 202
+    await call
+    numbers = await read_metrics(client)
+    held = {labels: number for labels, number in numbers.items() if "held" in labels[0]}
+    assert {0.0} == set(held.values())
+    assert ("gateway_held_tokens", KEY_LABEL, "triton") in held
+
+
+async def test_the_estimate_learns_what_the_tokenizer_found(
+    client: httpx.AsyncClient, embedder: FakeEmbedder
+) -> None:
+    """Each of the fake's words is a token: two bytes of `x ` and not three."""
+    for _ in range(40):
+        await embed(client, input=["x " * 400] * 4)
+    before, after = embedder.calls[0], embedder.calls[-1]
+    assert (268, 400) == (before.token_estimates[0], after.token_estimates[0])
+
+
+async def test_a_call_that_needs_more_memory_than_there_is_room_is_turned_away(
+    app: Starlette, client: httpx.AsyncClient, embedder: FakeEmbedder
+) -> None:
+    ledger = app.state.gateway.ledger
+    ledger.open(Caller(b"other")).hold(app.state.gateway.settings.max_inflight_bytes - 2000)
+    assert (await embed(client, dimensions=64)).status_code == 200
+    response = await embed(client)  # 1024 floats
+    assert (429, "overloaded") == (response.status_code, response.json()["error"]["code"])
+    assert 1 <= int(response.headers["retry-after"]) <= 30
+    assert len(embedder.calls) == 1
+
+
+async def test_an_answer_waits_for_the_room_that_others_take(
+    app: Starlette, client: httpx.AsyncClient, embedder: FakeEmbedder
+) -> None:
+    answers = app.state.gateway.answers
+    await answers.take(Caller(b"other"), app.state.gateway.settings.max_inflight_bytes)
+    call = asyncio.create_task(embed(client))
+    await wait_until(lambda: answers.waiting_tokens)
+    assert answers.waiting_tokens == 1024 * 13
+    answers.give_back(app.state.gateway.settings.max_inflight_bytes)
+    assert (await call).status_code == 200
+    assert answers.in_flight_tokens == 0
+
+
+async def wait_until(statement: Callable[[], object]) -> None:
+    async with asyncio.timeout(3):
+        while not statement():
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("texts", [1, 256])
+async def test_an_answer_is_whole_whatever_its_size(client: httpx.AsyncClient, texts: int) -> None:
+    response = await embed(client, input=["a"] * texts)
+    assert len(response.json()["data"]) == texts
+    assert int(response.headers["content-length"]) == len(response.content)
 
 
 async def test_the_schema_lists_every_route(client: httpx.AsyncClient, app: Starlette) -> None:

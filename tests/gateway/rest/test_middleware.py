@@ -1,12 +1,15 @@
 """What every request goes through, in the process and over a real connection."""
 
 import asyncio
+import hashlib
 import http.client
 import json
 import logging
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -52,6 +55,8 @@ async def test_the_log_has_the_route_and_no_path_text_or_key(
         await client.get("/secret%0Apath")
     (failed, _unknown) = [r.message for r in caplog.records if r.name == "gateway.access"]
     assert failed.startswith("POST create_embeddings 500 ")
+    assert f" key={hashlib.sha256(b'KEY').hexdigest()[:8]} " in failed
+    assert " key=- " in _unknown
     ours = "".join(r.getMessage() for r in caplog.records if r.name.startswith("gateway"))
     assert "it broke" in ours
     assert "secret" not in ours
@@ -123,6 +128,65 @@ def test_a_body_of_unannounced_size_is_bounded_as_well(port: int) -> None:
     parts = (b" " * 100_000 for _ in range(50))
     response = httpx.post(f"http://127.0.0.1:{port}/v1/embeddings", content=parts)
     assert response.status_code == 413
+
+
+def upload(port: int, announced: int) -> socket.socket:
+    """A body that does not come."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    head = f"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: {announced}\r\n\r\n"
+    connection.sendall(head.encode() + b"{")
+    return connection
+
+
+def held_bytes(port: int) -> int:
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    found = re.search(r'gateway_held_bytes\{key="anybody"\} (\S+)', text)
+    return int(float(found[1])) if found else 0
+
+
+def test_bodies_that_do_not_come_leave_room_for_questions() -> None:
+    settings = Settings(auth="off", max_body_bytes=100_000, max_inflight_bytes=1_000_000)
+    with serve_app(create_app(settings, FakeEmbedder())) as port, ExitStack() as stack:
+        wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/health/ready").is_success)
+        uploads = [stack.enter_context(upload(port, 100_000)) for _ in range(20)]
+        wait_until(lambda: held_bytes(port) == 500_000)
+        heads = [connection.recv(12) for connection in uploads[5:]]
+        assert [b"HTTP/1.1 429"] * 15 == heads
+        url = f"http://127.0.0.1:{port}/v1/embeddings"
+        assert httpx.post(url, content=BODY).status_code == 200
+        stack.close()
+        wait_until(lambda: held_bytes(port) == 0)
+
+
+def test_a_body_of_unannounced_size_is_held_as_it_comes() -> None:
+    settings = Settings(auth="off", max_body_bytes=100_000, max_inflight_bytes=120_000)
+    with serve_app(create_app(settings, FakeEmbedder())) as port:
+        url = f"http://127.0.0.1:{port}/v1/embeddings"
+        with upload(port, 60_000):
+            wait_until(lambda: held_bytes(port) == 60_000)
+            fits, more = (iter([b" " * size]) for size in (30_000, 30_001))
+            assert httpx.post(url, content=more).status_code == 429
+            assert httpx.post(url, content=fits).status_code == 400
+
+
+def test_who_does_not_read_keeps_his_answer_from_being_written() -> None:
+    """64 MiB of answers that nobody reads would be 64 MiB of memory."""
+    body = json.dumps({"model": MODEL, "input": ["x"] * 256}).encode()
+    request = f"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    settings = Settings(auth="off", max_inflight_bytes=8_000_000)
+    app = create_app(settings, FakeEmbedder())
+    with serve_app(app) as port, ExitStack() as stack:
+        wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/health/ready").is_success)
+        answers = app.state.gateway.answers
+        for _ in range(8):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(request.encode() + body)
+        wait_until(lambda: answers.waiting_tokens > 0)
+        assert answers.in_flight_tokens <= 8_000_000
+        stack.close()
+        wait_until(lambda: answers.in_flight_tokens == answers.waiting_tokens == 0)
 
 
 def test_a_connection_survives_an_error(port: int) -> None:

@@ -1,0 +1,205 @@
+"""What this gateway holds, and of whom: bytes in its memory, and tokens until Triton is done.
+
+A call has one entry, from the first byte of its body until its answer is sent. What a caller
+leaves behind stays his: what Triton has counts until Triton has answered, whoever is left to hear.
+
+    hold ──▶ bytes ──close──▶ gone
+    admit ──▶ waiting ──close──▶ gone
+                 └──send──▶ at Triton ──answered──▶ gone
+
+Room is shared so that nobody takes it all. A key gets room for big work while it holds no more
+than what is left for everybody: one key can take half, two a third each. For small work, such as
+questions, it may hold three times what is left.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from math import ceil, exp
+
+from gateway.access.keys import Caller, key_label
+from gateway.errors import Overloaded
+
+# How many times what is left for everybody a key may hold.
+BIG_SHARE = 1.0
+SMALL_SHARE = 3.0
+# Bytes up to which a body counts as small: 64 questions of a kilobyte.
+SMALL_BYTES = 64 * 1024
+# Seconds of work after which an answer counts a third for the rate.
+RATE_HORIZON_SECONDS = 10.0
+# Above it the strictest SDK ignores Retry-After.
+LONGEST_RETRY_AFTER_SECONDS = 30
+
+
+class Room:
+    """A bound on what all keys hold together.
+
+    size   of bytes, or of tokens
+    small  up to which a piece of work counts as small
+    """
+
+    def __init__(self, size: int, small: int) -> None:
+        self._size = size
+        self._small = small
+        self.held = 0
+        self.held_by: Counter[bytes] = Counter()
+
+    def take(self, key: bytes, amount: int, before: int = 0) -> bool:
+        """Takes room if there is some; what nothing else stands beside always fits.
+
+        before  what the same piece of work holds already
+        """
+        if self.held > before and not self._fits(key, amount, before + amount):
+            return False
+        self.held += amount
+        self.held_by[key] += amount
+        return True
+
+    def give_back(self, key: bytes, amount: int) -> None:
+        self.held -= amount
+        self.held_by[key] -= amount
+        if not self.held_by[key]:
+            del self.held_by[key]
+
+    def _fits(self, key: bytes, amount: int, total: int) -> bool:
+        left = self._size - self.held - amount
+        own = self.held_by[key] + amount  # a Counter: 0 for who holds nothing, and nothing is kept
+        share = SMALL_SHARE if total <= self._small else BIG_SHARE
+        return left >= 0 and (own == total or own <= share * left)
+
+
+class Ledger:
+    """The accounts of one gateway.
+
+    max_bytes   of bodies, texts and embeddings held at once
+    max_tokens  estimated tokens that wait or that Triton has
+    small_tokens  up to which a call counts as small
+    clock       seconds
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        max_tokens: int,
+        small_tokens: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bytes = Room(max_bytes, SMALL_BYTES)
+        self._tokens = Room(max_tokens, small_tokens)
+        self._at_triton: Counter[bytes] = Counter()
+        self._rate = _Rate(clock)
+
+    def open(self, caller: Caller) -> "Entry":
+        """The entry of a new call."""
+        return Entry(self, caller)
+
+    def held_bytes(self) -> Mapping[tuple[str, ...], int]:
+        """Bytes by the label of the key, of those that hold any."""
+        return {(key_label(key),): held for key, held in self._bytes.held_by.items()}
+
+    def held_tokens(self) -> Mapping[tuple[str, ...], int]:
+        """Estimated tokens by label of the key and stage, of those that hold any."""
+        tokens: dict[tuple[str, ...], int] = {}
+        for key, held in self._tokens.held_by.items():
+            tokens[key_label(key), "triton"] = self._at_triton[key]
+            tokens[key_label(key), "waiting"] = held - self._at_triton[key]
+        return tokens
+
+    def _hold(self, key: bytes, more: int, before: int) -> None:
+        if not self._bytes.take(key, more, before):
+            raise Overloaded("too many bytes are held, try again", self._retry_after())
+
+    def _admit(self, key: bytes, tokens: int) -> None:
+        if not self._tokens.held:
+            self._rate.begin()
+        if not self._tokens.take(key, tokens):
+            raise Overloaded("too many tokens are in flight, try again", self._retry_after())
+
+    def _answered(self, key: bytes, tokens: int) -> None:
+        self._at_triton[key] -= tokens
+        if not self._at_triton[key]:
+            del self._at_triton[key]
+        self._tokens.give_back(key, tokens)
+        self._rate.note(tokens)
+
+    def _retry_after(self) -> int:
+        """Seconds until what is in flight is answered, at the rate of late."""
+        seconds = ceil(self._tokens.held * self._rate.seconds_per_token())
+        return min(max(seconds, 1), LONGEST_RETRY_AFTER_SECONDS)
+
+
+class Entry:
+    """What one call holds; `close` when its answer is sent, or nobody is left to read it.
+
+    caller  whom it is accounted to
+    """
+
+    def __init__(self, ledger: Ledger, caller: Caller) -> None:
+        self.caller = caller
+        self._ledger = ledger
+        self._bytes = 0
+        self._waiting_tokens = 0
+
+    def hold(self, total: int) -> None:
+        """Sets the bytes that this call holds.
+
+        Raises: Overloaded if there is no room for more; what it held it holds still.
+        """
+        if total > self._bytes:
+            self._ledger._hold(self.caller.key, total - self._bytes, self._bytes)
+        else:
+            self._ledger._bytes.give_back(self.caller.key, self._bytes - total)
+        self._bytes = total
+
+    def admit(self, tokens: int) -> None:
+        """Takes room for the work of this call, all of which waits at first.
+
+        Raises: Overloaded.
+        """
+        self._ledger._admit(self.caller.key, tokens)
+        self._waiting_tokens += tokens
+
+    def send(self, tokens: int) -> None:
+        """Notes that Triton has a part of what waited."""
+        self._waiting_tokens -= tokens
+        self._ledger._at_triton[self.caller.key] += tokens
+
+    def answered(self, tokens: int) -> None:
+        """Notes that Triton is done with a part of what it had; also after `close`."""
+        self._ledger._answered(self.caller.key, tokens)
+
+    def close(self) -> None:
+        """Gives back all but what Triton still has; once more does no harm."""
+        self.hold(0)
+        if self._waiting_tokens:
+            self._ledger._tokens.give_back(self.caller.key, self._waiting_tokens)
+            self._waiting_tokens = 0
+
+
+class _Rate:
+    """How long a token takes of late, while there is work."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._working_since = 0.0  # since the last answer, or since the gateway was idle
+        self._tokens = 0.0  # answered of late, and the seconds of work that they took
+        self._seconds = 0.0
+
+    def begin(self) -> None:
+        """Notes the end of idleness."""
+        self._working_since = self._clock()
+
+    def note(self, tokens: int) -> None:
+        """Counts an answer."""
+        now = self._clock()
+        # Bounded, so that hours in which nothing was answered are soon forgotten.
+        seconds = min(now - self._working_since, RATE_HORIZON_SECONDS)
+        self._working_since = now
+        remembered = exp(-seconds / RATE_HORIZON_SECONDS)
+        self._tokens = self._tokens * remembered + tokens
+        self._seconds = self._seconds * remembered + seconds
+
+    def seconds_per_token(self) -> float:
+        """0 before the first answer."""
+        return self._seconds / self._tokens if self._tokens else 0.0

@@ -1,0 +1,282 @@
+"""What is held, by whom, and until when; no clock but the test's."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from gateway.access.keys import Caller
+from gateway.access.ledger import SMALL_BYTES, Entry, Ledger, Room
+from gateway.errors import Overloaded
+
+ANN, BEN = Caller(b"\x0a" * 32, "ann"), Caller(b"\x0b" * 32, "ben")
+MIB = 2**20
+
+
+@dataclass
+class Clock:
+    """Seconds, as the test says."""
+
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def open_ledger(
+    clock: Clock, *, max_bytes: int = 1000, max_tokens: int = 1000, small_tokens: int = 10
+) -> Ledger:
+    return Ledger(
+        max_bytes=max_bytes, max_tokens=max_tokens, small_tokens=small_tokens, clock=clock
+    )
+
+
+@pytest.fixture
+def ledger(clock: Clock) -> Ledger:
+    return open_ledger(clock)
+
+
+def is_empty(ledger: Ledger) -> bool:
+    return not ledger.held_bytes() and not ledger.held_tokens()
+
+
+# Room
+
+
+def take(room: Room, key: bytes, *amounts: int) -> list[bool]:
+    return [room.take(key, amount) for amount in amounts]
+
+
+def test_room_is_taken_up_to_its_size_and_given_back() -> None:
+    room = Room(size=100, small=100)
+    assert [True, False] == take(room, b"a", 60) + take(room, b"b", 41)
+    assert take(room, b"b", 40) == [True]
+    assert (100, {b"a": 60, b"b": 40}) == (room.held, room.held_by)
+    room.give_back(b"a", 60)
+    assert (40, {b"b": 40}) == (room.held, room.held_by)
+    assert take(room, b"a", 60) == [True]
+
+
+def test_one_key_takes_half_with_big_work_and_what_is_left_is_for_others() -> None:
+    room = Room(size=100, small=1)
+    assert [True] * 5 + [False] == take(room, b"a", *[10] * 6)
+    assert [True] * 2 + [False] == take(room, b"b", *[10] * 2, 20)
+    assert take(room, b"c", 30) == [True]
+
+
+def test_small_work_of_a_key_takes_up_to_three_quarters() -> None:
+    room = Room(size=100, small=10)
+    assert [True] * 7 + [False] == take(room, b"a", *[10] * 8)
+    assert take(room, b"a", 5, 1) == [True, False]
+    assert take(room, b"b", 25, 1) == [True, False]
+
+
+def test_work_of_just_the_small_size_is_small() -> None:
+    room = Room(size=100, small=10)
+    assert take(room, b"a", 50) == [True]
+    assert take(room, b"a", 11, 10) == [False, True]
+
+
+def test_work_that_grows_is_as_big_as_it_has_become() -> None:
+    room = Room(size=100, small=10)
+    assert take(room, b"a", 50) == [True]
+    assert not room.take(b"a", 1, before=10)
+    assert room.take(b"a", 1, before=9)
+
+
+def test_what_grows_alone_always_fits() -> None:
+    room = Room(size=100, small=10)
+    assert take(room, b"a", 90) == [True]
+    assert room.take(b"a", 90, before=90)
+    assert not room.take(b"a", 1, before=90)
+
+
+def test_the_first_work_of_a_key_may_take_all_that_is_left() -> None:
+    room = Room(size=100, small=10)
+    assert take(room, b"a", 40) == [True]
+    assert [True, False] == take(room, b"b", 60, 1)
+
+
+def test_what_stands_alone_always_fits() -> None:
+    room = Room(size=100, small=10)
+    assert take(room, b"a", 101) == [True]
+    assert take(room, b"b", 1) == [False]
+    room.give_back(b"a", 101)
+    assert take(room, b"b", 500) == [True]
+
+
+def test_asking_leaves_nothing_behind() -> None:
+    room = Room(size=100, small=10)
+    take(room, b"a", 100)
+    take(room, b"b", 1)
+    assert {b"a": 100} == room.held_by
+
+
+# Bytes
+
+
+def test_a_call_holds_bytes_until_it_is_closed(ledger: Ledger) -> None:
+    entry = ledger.open(ANN)
+    for total in (100, 300, 20):
+        entry.hold(total)
+        assert {("0a0a0a0a",): total} == ledger.held_bytes()
+    entry.close()
+    entry.close()
+    assert is_empty(ledger)
+
+
+def test_bytes_beyond_the_bound_are_turned_away_and_what_was_held_stays(ledger: Ledger) -> None:
+    first, second = ledger.open(ANN), ledger.open(BEN)
+    first.hold(900)
+    second.hold(100)
+    with pytest.raises(Overloaded, match="bytes") as refused:
+        second.hold(101)
+    assert refused.value.retry_after == 1
+    assert {("0a0a0a0a",): 900, ("0b0b0b0b",): 100} == ledger.held_bytes()
+    second.close()
+    first.hold(901)
+
+
+def test_a_key_that_fills_the_memory_leaves_room_for_the_questions_of_all(clock: Clock) -> None:
+    ledger = open_ledger(clock, max_bytes=64 * MIB)
+    uploads = [ledger.open(ANN) for _ in range(40)]
+    refused = 0
+    for upload in uploads:
+        try:
+            upload.hold(4 * MIB)
+        except Overloaded:
+            refused += 1
+    assert 40 - 8 == refused
+    ledger.open(ANN).hold(SMALL_BYTES)
+    ledger.open(BEN).hold(4 * MIB)
+
+
+# Tokens
+
+
+def test_tokens_wait_are_sent_and_are_gone_when_triton_has_answered(ledger: Ledger) -> None:
+    entry = ledger.open(ANN)
+    entry.admit(100)
+    assert {("0a0a0a0a", "waiting"): 100, ("0a0a0a0a", "triton"): 0} == ledger.held_tokens()
+    entry.send(30)
+    entry.send(50)
+    assert {("0a0a0a0a", "waiting"): 20, ("0a0a0a0a", "triton"): 80} == ledger.held_tokens()
+    entry.answered(30)
+    assert {("0a0a0a0a", "waiting"): 20, ("0a0a0a0a", "triton"): 50} == ledger.held_tokens()
+    entry.send(20)
+    entry.answered(50)
+    entry.answered(20)
+    entry.close()
+    assert is_empty(ledger)
+
+
+def test_a_caller_who_left_owes_what_triton_has_and_nothing_else(ledger: Ledger) -> None:
+    entry = ledger.open(ANN)
+    entry.admit(900)
+    entry.send(600)
+    entry.close()
+    entry.close()
+    assert {("0a0a0a0a", "waiting"): 0, ("0a0a0a0a", "triton"): 600} == ledger.held_tokens()
+    with pytest.raises(Overloaded, match="tokens"):
+        ledger.open(BEN).admit(401)
+    entry.answered(600)
+    assert is_empty(ledger)
+
+
+def test_a_refused_call_holds_nothing(ledger: Ledger) -> None:
+    first, second = ledger.open(ANN), ledger.open(BEN)
+    first.admit(1000)
+    with pytest.raises(Overloaded):
+        second.admit(1)
+    second.close()
+    assert {"0a0a0a0a"} == {key for key, _ in ledger.held_tokens()}
+
+
+def test_everybody_is_one_where_no_key_is_asked_for(ledger: Ledger) -> None:
+    ledger.open(Caller()).hold(5)
+    assert {("anybody",): 5} == ledger.held_bytes()
+
+
+# Retry-After
+
+
+def admit(ledger: Ledger, tokens: int) -> Entry:
+    entry = ledger.open(ANN)
+    entry.admit(tokens)
+    entry.send(tokens)
+    return entry
+
+
+def refuse(ledger: Ledger) -> int | None:
+    """What a caller above the bound is told."""
+    with pytest.raises(Overloaded) as refused:
+        ledger.open(BEN).admit(1_000_000)
+    return refused.value.retry_after
+
+
+@pytest.mark.parametrize(
+    ("tokens", "retry_after"),
+    [(50, 1), (100, 1), (101, 2), (250, 3), (100_000, 30)],
+    ids=["least", "1 s", "rounded up", "3 s", "most"],
+)
+def test_retry_after_is_what_the_tokens_in_flight_take(
+    clock: Clock, tokens: int, retry_after: int
+) -> None:
+    ledger = open_ledger(clock, max_tokens=100_000)
+    entry = admit(ledger, 200)
+    clock.now += 2
+    entry.answered(200)
+    clock.now += 1000  # idle time is no work
+    admit(ledger, tokens)
+    assert refuse(ledger) == retry_after
+
+
+def test_bytes_are_told_to_wait_as_long(clock: Clock) -> None:
+    ledger = open_ledger(clock)
+    entry = admit(ledger, 200)
+    clock.now += 2
+    entry.answered(200)
+    admit(ledger, 250).hold(1000)
+    with pytest.raises(Overloaded) as refused:
+        ledger.open(BEN).hold(1)
+    assert refused.value.retry_after == 3
+
+
+def test_calls_side_by_side_share_the_time_they_take(clock: Clock) -> None:
+    ledger = open_ledger(clock)
+    entries = [admit(ledger, 100), admit(ledger, 100)]
+    clock.now += 1
+    for entry in entries:
+        entry.answered(100)
+    admit(ledger, 400)
+    assert refuse(ledger) == 2
+
+
+def test_the_rate_follows_what_happened_last(clock: Clock) -> None:
+    ledger = open_ledger(clock)
+    for seconds in (1, 10):
+        entry = admit(ledger, 100)
+        clock.now += seconds
+        entry.answered(100)
+    admit(ledger, 100)
+    assert refuse(ledger) == 8
+
+
+def test_a_long_stall_is_soon_forgotten(clock: Clock) -> None:
+    ledger = open_ledger(clock)
+    entry = admit(ledger, 100)
+    clock.now += 10_000
+    entry.answered(100)
+    admit(ledger, 100)
+    assert refuse(ledger) == 10
+
+
+def test_before_any_answer_nothing_is_known(clock: Clock) -> None:
+    ledger = open_ledger(clock)
+    ledger.open(ANN).admit(10)
+    clock.now += 20
+    assert refuse(ledger) == 1
