@@ -109,7 +109,7 @@ ROWS = [
     wrong_method("OPTIONS", EMBEDDINGS, "POST"),
     wrong_method("DELETE", "/v1/models", "GET, HEAD"),
     Row("body too large", 413, "payload_too_large_error", "payload_too_large",
-        details={"max_bytes": 32 * 2**20}, content=b" " * (33 * 2**20)),
+        details={"max_bytes": 4 * 2**20}, content=b" " * (5 * 2**20)),
     no_json("no body", b""),
     no_json("half an object", b'{"model": "x", "input": ["a'),
     no_json("an array", b"[]"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from export.checkpoint import DEFAULT_CHECKPOINT
@@ -20,8 +21,8 @@ from tests.serving import API_KEY, PATIENCE_SECONDS, Service
 pytestmark = pytest.mark.triton
 
 MIB = 2**20
-# Of the gateway while these tests run: a few bodies of 32 MiB, each held two or three times.
-MAX_GROWTH_BYTES = 512 * MIB
+# Of the gateway while these tests run: a few bodies of 4 MiB, each held two or three times.
+MAX_GROWTH_BYTES = 128 * MIB
 REFUSALS = range(400, 500)
 HEAD = f"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nAuthorization: {API_KEY}\r\n".encode()
 CALL = json.dumps({"model": DEFAULT_CHECKPOINT, "input": ["bread", "water"]}).encode()
@@ -103,13 +104,15 @@ def test_an_announced_body_of_a_terabyte_is_refused_unread(service: Service) -> 
     assert status_of(exchange(service, sent)) == 413
 
 
-@pytest.mark.parametrize("text", ["é" * 32 * 1024, "bread " * 10923], ids=["one-word", "words"])
-def test_16_megabytes_of_text_are_answered(client: httpx.Client, text: str) -> None:
+@pytest.mark.parametrize("text", ["é" * 8000, "bread " * 2700], ids=["one-word", "words"])
+def test_4_megabytes_of_text_are_answered(client: httpx.Client, text: str) -> None:
     texts = [text] * 256
     started = time.monotonic()
     response = client.post(
         "/v1/embeddings",
-        json={"model": DEFAULT_CHECKPOINT, "input": texts, "encoding_format": "base64"},
+        content=orjson.dumps(
+            {"model": DEFAULT_CHECKPOINT, "input": texts, "encoding_format": "base64"}
+        ),
     )
     assert time.monotonic() - started < PATIENCE_SECONDS
     if response.status_code == 504:  # a slow machine; the deadline is kept
@@ -125,7 +128,7 @@ def test_16_megabytes_of_text_are_answered(client: httpx.Client, text: str) -> N
         (b'"input": "a\\u0000b"', 200),
         (b'"input": "\\ud83c\\udf5e"', 200),
         (b'"input": "x", "\\ud800": 1', 200),
-        (b'"input": "x", "user": ' + b"[" * 1000 + b"]" * 1000, 200),
+        (b'"input": "x", "user": ' + b"[" * 800 + b"]" * 800, 200),
         (b'"input": "x", "dimensions": 384.0', 200),
         (b'"input": ["x"], "input": 5', 422),
         (b'"input": "x", "dimensions": 99999999999999999999', 422),
@@ -133,13 +136,13 @@ def test_16_megabytes_of_text_are_answered(client: httpx.Client, text: str) -> N
         (b'"input": "x", "dimensions": 1e999', 400),
         (b'"input": "x", "encoding_format": [' + b'"float",' * 100_000 + b'"int8"]', 200),
         (b'"input": [' + b'"",' * 1_000_000 + b'""]', 422),
-        (b'"input": [' + b"0," * 5_000_000 + b"0]", 422),
-        (b'"input": "x", "prompt": "' + b"p" * 10_000_000 + b'"', 422),
+        (b'"input": [' + b"0," * 2_000_000 + b"0]", 422),
+        (b'"input": "x", "prompt": "' + b"p" * 4_000_000 + b'"', 422),
     ],
     ids=[
-        "nul", "pair", "half-a-pair-as-a-name", "1000-arrays", "zero-fraction", "twice",
+        "nul", "pair", "half-a-pair-as-a-name", "800-arrays", "zero-fraction", "twice",
         "20-digits", "100000-digits", "1e999", "100001-formats", "1000001-texts",
-        "5000001-token-ids", "long-prompt",
+        "2000001-token-ids", "long-prompt",
     ],
 )  # fmt: skip
 def test_strange_json_is_answered(client: httpx.Client, fields: bytes, status: int) -> None:

@@ -236,11 +236,6 @@ def test_a_number_that_no_float_holds_is_malformed(digits: str) -> None:
         parse_bytes(b'{"model":"m","input":"x","dimensions":' + digits.encode() + b"}")
 
 
-def test_a_long_list_of_formats_is_refused_unread() -> None:
-    with pytest.raises(InvalidField, match="must be one or several of"):
-        ask(encoding_format=["float"] * 200)
-
-
 def test_fields_are_checked_in_the_order_of_the_table() -> None:
     with pytest.raises(InvalidField) as caught:
         ask(truncation_strategy="bad", dimensions="bad", prompt=1)
