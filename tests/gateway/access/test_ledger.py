@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.access.keys import Caller
-from gateway.access.ledger import SMALL_BYTES, Entry, Ledger, Room
+from gateway.access.ledger import Entry, Ledger, Room
 from gateway.errors import Overloaded
 
 ANN, BEN = Caller(b"\x0a" * 32, "ann"), Caller(b"\x0b" * 32, "ben")
@@ -151,7 +151,9 @@ def test_a_key_that_fills_the_memory_leaves_room_for_the_questions_of_all(clock:
         except Overloaded:
             refused += 1
     assert 40 - 8 == refused
-    ledger.open(ANN).hold(SMALL_BYTES)
+    with pytest.raises(Overloaded):
+        ledger.open(ANN).hold(65_537)
+    ledger.open(ANN).hold(65_536)
     ledger.open(BEN).hold(4 * MIB)
 
 

@@ -206,6 +206,17 @@ def test_who_was_away_catches_up_to_the_credit_and_no_further() -> None:
     )
 
 
+def test_who_catches_up_does_not_turn_the_time_back() -> None:
+    """A newcomer is not nearer to the beginning because another one was served before."""
+    turns: Turns[str] = Turns(credit_tokens=20)
+    for _ in range(100):
+        turns.charge("busy", 10)
+    turns.charge("first", 5)
+    assert ["second", "second", "first", "second"] == ask_in_turns(
+        turns, ["first", "second"], iter([3, 3, 3, 3])
+    )
+
+
 def test_callers_gone_are_forgotten() -> None:
     turns: Turns[int] = Turns(credit_tokens=10)
     for caller in range(3 * MAX_IDLE_CALLERS):
