@@ -52,7 +52,7 @@ def create_app(settings: Settings, embedder: Embedder) -> Starlette:
         embedder=embedder,
         catalogue=Catalogue(embedder),
         ledger=ledger,
-        answers=Lane(settings.max_inflight_bytes),
+        answers=Lane(settings.max_inflight_bytes // 2),
         estimates=Estimates(),
         metrics=Metrics(
             held_bytes=ledger.held_bytes,

@@ -61,10 +61,10 @@ class Settings:
     ] = 4 * 1024 * 1024
     max_inflight_bytes: Annotated[
         int,
-        "Bytes of bodies, texts and embeddings held for calls in flight, and as many of answers"
-        " that are sent; above it calls get 429. A key gets at most half of it for big calls and"
-        " three quarters for small ones. The process needs about four times as much.",
-    ] = 64 * 1024 * 1024
+        "Bytes of bodies, texts and embeddings held for calls in flight, and half as many of"
+        " answers being sent; above it calls get 429. A key gets at most half of it for big calls"
+        " and three quarters for small ones. The process needs up to three times as much.",
+    ] = 128 * 1024 * 1024
     max_texts: Annotated[
         int, "Texts of one call. Higher means fewer round trips and longer waits for others."
     ] = 256
@@ -76,7 +76,7 @@ class Settings:
         "Estimated tokens that wait or that Triton has; above it calls get 429. A key gets at most"
         " half of it for big calls and three quarters for small ones. Too high and calls time out"
         " while they wait, too low and the machine idles.",
-    ] = 1_000_000
+    ] = 2_000_000
     chunk_tokens: Annotated[
         int,
         "Estimated tokens of one Triton request. Higher mixes callers less, lower costs overhead"

@@ -59,12 +59,13 @@ class Estimates:
 
         Texts at the limit say nothing: they may have been cut.
         """
-        lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-        whole = token_counts < max_length
-        found_bytes = float(lengths[whole].sum())
+        found_bytes = found_tokens = 0
+        for text, tokens_of_text in zip(texts, token_counts.tolist(), strict=True):
+            if tokens_of_text < max_length:
+                found_bytes += len(text)
+                found_tokens += max(tokens_of_text - SPECIAL_TOKENS, 0)
         if not found_bytes:
             return
-        found_tokens = float(np.maximum(token_counts[whole] - SPECIAL_TOKENS, 0).sum())
         tokens, seen_bytes = self._seen.pop(who, NOTHING_SEEN)
         kept = max(1 - found_bytes / REMEMBERED_BYTES, 0.0)
         self._seen[who] = (tokens * kept + found_tokens, seen_bytes * kept + found_bytes)

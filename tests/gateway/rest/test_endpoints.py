@@ -302,11 +302,12 @@ async def test_an_answer_waits_for_the_room_that_others_take(
     app: Starlette, client: httpx.AsyncClient, embedder: FakeEmbedder
 ) -> None:
     answers = app.state.gateway.answers
-    await answers.take(Caller(b"other"), app.state.gateway.settings.max_inflight_bytes)
+    room = app.state.gateway.settings.max_inflight_bytes // 2
+    await answers.take(Caller(b"other"), room - 1024 * 13 + 1)
     call = asyncio.create_task(embed(client))
     await wait_until(lambda: answers.waiting_tokens)
     assert answers.waiting_tokens == 1024 * 13
-    answers.give_back(app.state.gateway.settings.max_inflight_bytes)
+    answers.give_back(room - 1024 * 13 + 1)
     assert (await call).status_code == 200
     assert answers.in_flight_tokens == 0
 
