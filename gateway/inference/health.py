@@ -1,12 +1,13 @@
 """Whether a call of a model would succeed, by what came of the last ones.
 
-Answers of the gateway's own tell. Where none tells for a while, a probe does: one short text. A
+The gateway's own answers tell. Where none does for a while, a probe does: one short text. A
 failure that may lie in a text is no evidence against a model, it only makes a probe due.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from gateway.errors import Overloaded, TritonTimeout, TritonUnavailable, Upstrea
 # trouble.
 FRESH_SECONDS = 2.0
 TROUBLED_SECONDS = 0.5
-# Seconds for a probe. Those of a model that is at work are given longer: long texts take turns.
+# Seconds for a probe. A model that is at work may take longer: long texts take turns.
 PROBE_SECONDS = 5.0
 BUSY_SECONDS = 30.0
 
@@ -32,7 +33,7 @@ class Probed(Protocol):
         ...
 
     def is_busy(self, ensemble: str) -> bool:
-        """Whether Triton has work of this model, besides probes."""
+        """Whether Triton has work of this model, probes aside."""
         ...
 
 
@@ -42,67 +43,71 @@ class _State:
 
     answered_at: float
     due_at: float
-    trouble: str = ""
+    trouble: str = "it was not asked yet"
 
 
 class Health:
-    """The health of every model that was asked for once.
+    """The health of models, by the names of their ensembles.
 
     clock  seconds
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._states: dict[str, _State] = {}  # by ensemble
-
-    def note_answer(self, ensemble: str) -> None:
-        """A call came back well: nothing is wrong."""
-        now = self._clock()
-        self._states[ensemble] = _State(answered_at=now, due_at=now + FRESH_SECONDS)
-
-    def note_failure(self, ensemble: str, error: UpstreamError) -> None:
-        """A call failed: Triton is away, or a probe will tell."""
-        state = self._state(ensemble)
-        if isinstance(error, TritonUnavailable):
-            state.trouble = error.message
-            state.due_at = self._clock() + TROUBLED_SECONDS
-        elif not isinstance(error, Overloaded):  # a full queue is a sign of life
-            state.due_at = self._clock()
+        self._states: dict[str, _State] = {}
 
     def trouble(self, ensemble: str) -> str:
         """Why a call would fail; empty if it would not, as far as is known."""
         return self._state(ensemble).trouble
 
-    async def probe(self, embedder: Probed, ensembles: Iterable[str]) -> None:
-        """Asks those of the models for which it is due, side by side."""
+    @contextmanager
+    def noting(self, ensemble: str) -> Iterator[None]:
+        """Notes what comes of a call; one that is cancelled says nothing."""
+        try:
+            yield
+        except UpstreamError as error:
+            self._note_failure(ensemble, error)
+            raise
+        self._note_answer(ensemble)
+
+    async def probe(self, probed: Probed, ensembles: Iterable[str]) -> None:
+        """Asks those of the models for which it is time, side by side."""
         now = self._clock()
         due = [ensemble for ensemble in ensembles if self._state(ensemble).due_at <= now]
-        await asyncio.gather(*(self._probe(embedder, ensemble) for ensemble in due))
+        await asyncio.gather(*(self._probe(probed, ensemble) for ensemble in due))
 
-    async def _probe(self, embedder: Probed, ensemble: str) -> None:
+    async def _probe(self, probed: Probed, ensemble: str) -> None:
+        self._state(ensemble).due_at = self._clock() + PROBE_SECONDS  # by nobody else meanwhile
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                await embedder.probe(ensemble)
-        except TimeoutError:
-            self._note_silence(ensemble, embedder.is_busy(ensemble))
-        except TritonTimeout:
-            self._note_silence(ensemble, is_busy=False)
+                await probed.probe(ensemble)
+        except (TimeoutError, TritonTimeout):
+            self._note_silence(ensemble, probed.is_busy(ensemble))
         except UpstreamError as error:
             self._note_trouble(ensemble, error.message)
         else:
-            self.note_answer(ensemble)
+            self._note_answer(ensemble)
+
+    def _note_answer(self, ensemble: str) -> None:
+        now = self._clock()
+        self._states[ensemble] = _State(now, due_at=now + FRESH_SECONDS, trouble="")
+
+    def _note_failure(self, ensemble: str, error: UpstreamError) -> None:
+        if isinstance(error, TritonUnavailable):
+            self._note_trouble(ensemble, error.message)
+        elif not isinstance(error, Overloaded):  # a full queue is a sign of life
+            self._state(ensemble).due_at = self._clock()
 
     def _note_silence(self, ensemble: str, is_busy: bool) -> None:
         silent_seconds = self._clock() - self._state(ensemble).answered_at
         if not is_busy or silent_seconds > BUSY_SECONDS:
-            self._note_trouble(ensemble, f"no answer for {silent_seconds:.0f} s")
+            self._note_trouble(ensemble, "it does not answer")
 
     def _note_trouble(self, ensemble: str, message: str) -> None:
         state = self._state(ensemble)
-        state.trouble = message
-        state.due_at = self._clock() + TROUBLED_SECONDS
+        state.trouble, state.due_at = message, self._clock() + TROUBLED_SECONDS
 
     def _state(self, ensemble: str) -> _State:
-        """A model that was never asked is due at once, and nothing is known against it."""
+        """A model that was never asked is due at once."""
         now = self._clock()
         return self._states.setdefault(ensemble, _State(answered_at=now, due_at=now))
