@@ -5,6 +5,7 @@ one. Who sends more tokens a byte than a third is believed what the tokenizer fo
 """
 
 from collections.abc import Hashable, Sequence
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class Estimates:
         rate = max(tokens / seen_bytes, 1 / BYTES_PER_TOKEN)
         long = LONG_BYTES * max_length
         return [
-            min(int(length * rate) + SPECIAL_TOKENS, max_length)
+            min(ceil(length * rate) + SPECIAL_TOKENS, max_length)
             + max(length - long, 0) // BYTES_CARRIED
             for length in map(len, texts)
         ]

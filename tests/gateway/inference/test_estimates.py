@@ -24,8 +24,8 @@ def counts(*tokens: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
 
 
 def test_guesses_come_from_bytes_and_stop_at_the_limit(estimates: Estimates) -> None:
-    texts = [b"", b"abc", b"a" * 30, b"a" * 4000]
-    assert [2, 3, 12, 512] == estimates.guess("ann", texts, 512)
+    texts = [b"", b"a", b"abc", b"abcd", b"a" * 30, b"a" * 4000]
+    assert [2, 3, 3, 4, 12, 512] == estimates.guess("ann", texts, 512)
 
 
 def test_bytes_far_beyond_the_limit_cost_as_well(estimates: Estimates) -> None:
@@ -40,17 +40,17 @@ def test_who_sends_punctuation_is_believed_what_was_found(estimates: Estimates) 
     assert 450 <= guess <= 502
     for _ in range(9):
         estimates.learn("ann", DOTS, counts(*[502] * 64), 512)
-    assert [501] == estimates.guess("ann", DOTS[:1], 512)
+    assert [502] == estimates.guess("ann", DOTS[:1], 512)
 
 
 def test_nobody_else_is(estimates: Estimates) -> None:
     estimates.learn("ann", DOTS, counts(*[502] * 64), 512)
-    assert [168] == estimates.guess("ben", DOTS[:1], 512)
+    assert [169] == estimates.guess("ben", DOTS[:1], 512)
 
 
 def test_a_little_is_believed_a_little(estimates: Estimates) -> None:
     estimates.learn("ann", [b"." * 100], counts(102), 512)
-    assert [106] == estimates.guess("ann", [b"a" * 300], 512)
+    assert [107] == estimates.guess("ann", [b"a" * 300], 512)
 
 
 def test_a_guess_never_falls_below_a_third(estimates: Estimates) -> None:
@@ -69,12 +69,12 @@ def test_what_was_long_ago_fades(estimates: Estimates) -> None:
 def test_texts_at_the_limit_say_nothing(estimates: Estimates) -> None:
     estimates.learn("ann", DOTS, counts(*[512] * 64), 512)
     estimates.learn("ann", [b""], counts(2), 512)
-    assert [168] == estimates.guess("ann", DOTS[:1], 512)
+    assert [169] == estimates.guess("ann", DOTS[:1], 512)
 
 
 def test_an_empty_text_is_not_fewer_than_no_tokens(estimates: Estimates) -> None:
     estimates.learn("ann", [b" " * 500] * 64, counts(*[1] * 64), 512)
-    assert [168] == estimates.guess("ann", DOTS[:1], 512)
+    assert [169] == estimates.guess("ann", DOTS[:1], 512)
 
 
 def test_callers_whose_last_answer_is_longest_ago_are_forgotten(estimates: Estimates) -> None:

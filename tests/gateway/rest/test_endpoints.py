@@ -124,7 +124,7 @@ async def test_options_reach_the_embedder(
     assert (call.ensemble, call.texts, call.dimensions) == (ENSEMBLE, (b"q: a", b"q: b"), 256)
     assert (call.normalized, call.truncation, call.request_id) == (False, "start", "r1")
     assert call.number_formats == ("float", "int8")
-    assert call.token_estimates == [3, 3]
+    assert call.token_estimates == [4, 4]
 
 
 async def test_models_are_listed(client: httpx.AsyncClient) -> None:
@@ -283,7 +283,7 @@ async def test_the_estimate_learns_what_the_tokenizer_found(
     for _ in range(40):
         await embed(client, input=["x " * 400] * 4)
     before, after = embedder.calls[0], embedder.calls[-1]
-    assert (268, 400) == (before.token_estimates[0], after.token_estimates[0])
+    assert (269, 401) == (before.token_estimates[0], after.token_estimates[0])
 
 
 async def test_a_call_that_needs_more_memory_than_there_is_room_is_turned_away(
