@@ -8,7 +8,7 @@ from gateway.inference.chunking import cut
 
 
 def test_what_fits_into_one_chunk_keeps_its_order() -> None:
-    assert cut([5, 300, 7], max_tokens=512, max_texts=64) == [[0, 1, 2]]
+    assert cut([5, 300, 7], max_tokens=312, max_texts=3) == [[0, 1, 2]]
 
 
 def test_the_longest_texts_travel_together() -> None:

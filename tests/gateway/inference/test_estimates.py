@@ -32,6 +32,7 @@ def test_bytes_far_beyond_the_limit_cost_as_well(estimates: Estimates) -> None:
     long = LONG_BYTES * 512
     texts = [b"a" * (long + extra) for extra in (0, BYTES_CARRIED - 1, BYTES_CARRIED, 2**20)]
     assert [512, 512, 513, 512 + 2**20 // BYTES_CARRIED] == estimates.guess("ann", texts, 512)
+    assert [512 + (2**20 - 4096) // 64] == estimates.guess("ann", [b"a" * 2**20], 512)
 
 
 def test_who_sends_punctuation_is_believed_what_was_found(estimates: Estimates) -> None:
@@ -82,5 +83,6 @@ def test_callers_whose_last_answer_is_longest_ago_are_forgotten(estimates: Estim
         estimates.learn(caller, DOTS, counts(*[502] * 64), 512)
     estimates.learn(0, DOTS, counts(*[502] * 64), 512)
     estimates.learn("new", DOTS, counts(*[502] * 64), 512)
+    assert MAX_CALLERS == 1024
     guesses = {who: estimates.guess(who, DOTS[:1], 512)[0] for who in (0, 1, 2, "new")}
     assert [who for who, guess in guesses.items() if guess > 400] == [0, 2, "new"]

@@ -222,7 +222,8 @@ def test_callers_gone_are_forgotten() -> None:
     for caller in range(3 * MAX_IDLE_CALLERS):
         turns.charge(caller, 10)
         turns.charge(-1, 1000)
-    assert len(turns._served) <= MAX_IDLE_CALLERS
+    assert len(turns._served) <= MAX_IDLE_CALLERS == 4096
+    assert turns.next([-1, -2]) == -2  # who was served most is remembered
 
 
 def test_the_size_of_the_whole_call_decides_its_lane() -> None:
