@@ -17,7 +17,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from export.checkpoint import Pooling
 from export.errors import ConversionFailed, UnsupportedModel
-from export.graph import flattening, fusion, packed
+from export.graph import flattening, fusion, packed, rendering
 
 OPSET = 20
 UNUSED_WEIGHTS = "pooler."  # BERT's dense + tanh, which no embedding model here goes through
@@ -118,7 +118,7 @@ def _trace(encoder: PackedEncoder) -> onnx_ir.Model:
             program = torch.onnx.export(
                 encoder,
                 (input_ids, seq_lens),
-                custom_translation_table=packed.TRANSLATIONS,
+                custom_translation_table=rendering.TRANSLATIONS,
                 dynamic_shapes=dynamic,
                 dynamo=True,
                 input_names=["INPUT_IDS", "SEQ_LENS"],
