@@ -17,7 +17,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from export.checkpoint import Pooling
 from export.errors import ConversionFailed, UnsupportedModel
-from export.graph import flattening, fusion, packed, rendering
+from export.graph import flattening, footprint, fusion, packed, rendering
 
 OPSET = 20
 UNUSED_WEIGHTS = "pooler."  # BERT's dense + tanh, which no embedding model here goes through
@@ -92,6 +92,7 @@ def convert(transformer: PreTrainedModel, pooling: Pooling) -> onnx_ir.Model:
     model = _trace(PackedEncoder(transformer, pooling))
     fusion.fuse(model)
     flattening.flatten(model)
+    footprint.note(model, transformer.config.num_attention_heads)
     for node in model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces with paths of this machine
     return model
