@@ -50,6 +50,7 @@ def parse(arguments: Sequence[str] | None) -> ExportOptions:
             matryoshka=given.matryoshka,
             precision=given.precision,
             micro_batch_tokens=given.micro_batch_tokens,
+            memory_mib=given.memory_mib,
             threads=given.threads,
             instances=given.instances,
             spinning=given.spinning,
@@ -92,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
         help="let waiting encoder threads sleep: less CPU, slower lone texts",
     )
     add("--micro-batch-tokens", type=_positive, default=128, help="tokens (default: %(default)s)")
+    add(
+        "--memory-mib",
+        type=_positive,
+        default=0,
+        help="working memory of an encoder, beside its weights (default: 512 a thread)",
+    )
     add("--force", action="store_true", help="export again even if nothing changed")
     return parser
 

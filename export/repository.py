@@ -41,7 +41,7 @@ ENSEMBLE_NAMES = {"SEQ_LENS": "TOKEN_COUNT"}  # the lengths are also an answer
 # Step → modules of export/steps/ that its model.py imports from beside itself.
 STEPS = {
     "tokenizer": ("integrity", "tokenization"),
-    "encoder": ("batching", "inference", "integrity"),
+    "encoder": ("batching", "inference", "integrity", "memory"),
     "quantize": ("quantization",),
 }
 
@@ -58,6 +58,7 @@ class Serving:
     matryoshka: bool = False
     precision: Precision = "fp32"
     micro_batch_tokens: int = 128  # docs/decisions/0013
+    memory_mib: int = 0  # working memory of micro-batches; 0: 512 a thread, docs/decisions/0015
     threads: int = 0  # 0: every core the encoder's process may use
     instances: int = 1  # of the encoder, each with sessions and threads of its own
     spinning: bool = True  # of threads while they wait within a run; docs/decisions/0013
@@ -186,6 +187,7 @@ def encoder_config(
     _set_parameters(
         config,
         micro_batch_tokens=str(serving.micro_batch_tokens),
+        memory_mib=str(serving.memory_mib),
         threads=str(serving.threads),
         spinning=str(serving.spinning).lower(),
         precision=serving.precision,

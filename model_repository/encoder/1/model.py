@@ -17,6 +17,7 @@ import triton_python_backend_utils as pb_utils
 from batching import Batcher
 from inference import CpuEncoder
 from integrity import check_files
+from memory import Memory
 from numpy.typing import NDArray
 
 
@@ -32,7 +33,8 @@ class TritonPythonModel:
             settings["precision"],
             spinning=settings["spinning"] == "true",
         )
-        self.batcher = Batcher(encoder, int(settings["micro_batch_tokens"]))
+        memory = Memory(encoder.text_bytes, encoder.threads, int(settings["memory_mib"]))
+        self.batcher = Batcher(encoder, int(settings["micro_batch_tokens"]), memory)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         senders = [request.get_response_sender() for request in requests]
