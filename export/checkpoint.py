@@ -83,6 +83,8 @@ def _download(checkpoint: str, revision: str | None) -> Checkpoint:
     except HFValidationError as error:
         raise CheckpointNotFound(f"{checkpoint} is neither a folder nor a Hub id") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        if getattr(error, "errno", None):  # of this machine, not of the Hub
+            raise
         raise CheckpointNotFound(
             f"{checkpoint} is no folder here, and the Hub did not give it: "
             f"{str(error).splitlines()[0]}"

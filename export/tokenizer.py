@@ -5,6 +5,7 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from export.errors import UnsupportedModel
+from export.writing import writing
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -29,8 +30,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def write_tokenizer(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
-    """Write tokenizer.json without padding and truncation, which are the step's business."""
+    """Write tokenizer.json without padding and truncation, which are the step's business.
+
+    Raises: OSError.
+    """
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
-    backend.save(str(path))
+    with writing(path):
+        backend.save(str(path))

@@ -31,7 +31,7 @@ GATEWAY = [
     {"gateway.__main__", "gateway.local.__main__"},
 ]
 EXPORT = [
-    {"export.errors", "export.steps"},
+    {"export.errors", "export.steps", "export.writing"},
     {"export.checkpoint", "export.tokenizer"},
     {"export.graph"},
     {"export.repository"},
