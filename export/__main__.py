@@ -27,7 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"export: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        print(f"export: {error.filename or options.output}: {error.strerror or error}", file=sys.stderr)
+        print(
+            f"export: {error.filename or options.output}: {error.strerror or error}",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("export: interrupted, nothing was changed", file=sys.stderr)

@@ -32,10 +32,11 @@ GATEWAY = [
 ]
 EXPORT = [
     {"export.errors", "export.steps", "export.writing"},
-    {"export.checkpoint", "export.tokenizer"},
+    {"export.checkpoint", "export.names", "export.tokenizer"},
     {"export.graph"},
     {"export.repository"},
-    {"export.manifest", "export.verification"},
+    {"export.contents", "export.manifest", "export.verification"},
+    {"export.output"},
     {"export.pipeline"},
     {"export.__main__", "export"},
 ]

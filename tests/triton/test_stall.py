@@ -7,6 +7,7 @@ one client, and no window: nothing arrives while its last chunks wait.
 
 import asyncio
 import random
+import re
 import time
 from pathlib import Path
 
@@ -70,7 +71,8 @@ async def index_for_ever(embedder: TritonEmbedder, seed: int) -> None:
 def encoder_of(triton: TritonProcess) -> Path:
     """/proc of the process that is the encoder of MODEL."""
     steps = [Path(f"/proc/{pid}") for pid in triton.step_pids]
-    (encoder,) = [step for step in steps if f"{MODEL}-encoder" in (step / "cmdline").read_text()]
+    name = re.compile(f"{MODEL}@[0-9a-f]+-encoder")
+    (encoder,) = [step for step in steps if name.search((step / "cmdline").read_text())]
     return encoder
 
 
