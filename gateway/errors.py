@@ -8,13 +8,13 @@ GatewayError
 │  ├─ NotFound             404  ModelNotFound 404 (GET only), MethodNotAllowed 405
 │  ├─ BodyTooLarge         413
 │  ├─ InvalidField         422  wrong type or out of bounds; MissingField 422
-│  ├─ UnknownModel         422
+│  ├─ UnknownModel         422  AmbiguousModel 422: several models answer to the name
 │  ├─ InvalidDimensions    422  out of range; DimensionsNotSupported 422
 │  ├─ InputTooLong         422  `truncation_strategy: none`; carries every offending index
 │  └─ HungUp               499  nobody is left to read the answer
 └─ UpstreamError              the caller can only retry
    ├─ Overloaded           429  own admission limit, or Triton's queue is full; Retry-After
-   ├─ TritonUnavailable    503  no connection, not ready; Retry-After
+   ├─ TritonUnavailable    503  no connection, not ready; Retry-After; ModelReplaced 503
    ├─ TritonTimeout        504  deadline passed here or in Triton's queue
    ├─ InferenceFailed      500  a step raised; NotFinite 500
    └─ ContractMismatch     500  Triton refuses what we consider valid: our bug, logged loudly
@@ -154,6 +154,20 @@ class UnknownModel(ClientError):
         )
 
 
+class AmbiguousModel(ClientError):
+    """Several models answer to this name."""
+
+    status, type, code = 422, "ambiguous_model_error", "ambiguous_model"
+    param = "model"
+
+    def __init__(self, model: str, candidates: Iterable[str]) -> None:
+        ids = sorted(candidates)
+        super().__init__(
+            f"model {model!r} may be any of {', '.join(ids)}: send one of these",
+            {"model": model, "candidates": ids},
+        )
+
+
 class InvalidDimensions(ClientError):
     """`dimensions` is outside 1 … native size."""
 
@@ -234,6 +248,13 @@ class TritonUnavailable(UpstreamError):
 
     status, type, code = 503, "service_unavailable_error", "service_unavailable"
     retry_after = 2
+
+
+class ModelReplaced(TritonUnavailable):
+    """Two editions of a model answered parts of one call."""
+
+    def __init__(self, message: str = "the model is being replaced") -> None:
+        super().__init__(message)
 
 
 class TritonTimeout(UpstreamError):

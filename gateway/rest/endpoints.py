@@ -75,9 +75,9 @@ async def create_embeddings(request: Request) -> Response:
             max_texts=gateway.settings.max_texts,
             max_prompt_characters=gateway.settings.max_prompt_characters,
         )
-        model = gateway.catalogue.resolve(asked.model)
+        model = await gateway.catalogue.resolve(asked.model)
         call = _prepare(request, asked, model, entry)
-        entry.hold(sum(map(len, call.texts)) + _embedding_bytes(call))
+        entry.hold(sum(map(len, call.texts)) + _embedding_bytes(call, model))
         entry.admit(sum(call.token_estimates))
         embeddings = await run_unless_hung_up(request, _embed(request, call, asked))
     gateway.estimates.learn(
@@ -92,7 +92,7 @@ async def create_embeddings(request: Request) -> Response:
         columns=encode(embeddings.arrays, asked.formats, gateway.settings.binary_bit_order),
         tokens=tokens,
         normalized=call.normalized,
-        dimensions=call.dimensions,
+        dimensions=embeddings.dimensions,
         dict_object=_dict_object(request),
     )
     return JSONResponse(render_response(response))
@@ -113,11 +113,12 @@ def _prepare(
 ) -> EmbeddingCall:
     who = model.ensemble, entry.caller.key
     return EmbeddingCall(
+        model=model.id,
         ensemble=model.ensemble,
         texts=asked.texts,
         token_estimates=_gateway(request).estimates.guess(who, asked.texts, model.max_length),
         number_formats=number_formats_of(asked.formats),
-        dimensions=model.resolve_dimensions(asked.dimensions),
+        dimensions=asked.dimensions,
         normalized=asked.normalized,
         truncation=asked.truncation,
         entry=entry,
@@ -125,8 +126,11 @@ def _prepare(
     )
 
 
-def _embedding_bytes(call: EmbeddingCall) -> int:
-    return sum(count_bytes(name, len(call.texts), call.dimensions) for name in call.number_formats)
+def _embedding_bytes(call: EmbeddingCall, model: ServedModel) -> int:
+    """Of the embeddings as they are expected: the model has the last word on their size."""
+    is_cut = call.dimensions in range(1, model.dimensions)
+    dimensions = call.dimensions if is_cut and call.dimensions else model.dimensions
+    return sum(count_bytes(name, len(call.texts), dimensions) for name in call.number_formats)
 
 
 def _dict_object(request: Request) -> str:
@@ -144,7 +148,10 @@ async def list_models(request: Request) -> Response:
     catalogue = _gateway(request).catalogue
     if not catalogue.models and catalogue.trouble:
         raise TritonUnavailable("the models are not loaded yet")
-    body = {"object": "list", "data": [_model_object(model) for model in catalogue.models]}
+    body = {
+        "object": "list",
+        "data": [_model_object(model, catalogue) for model in catalogue.models],
+    }
     return JSONResponse(orjson.dumps(body))
 
 
@@ -152,13 +159,14 @@ async def retrieve_model(request: Request) -> Response:
     """GET /v1/models/{id}; the slash of an id may arrive raw or as %2F."""
     _authorize(request)
     name = request.path_params["id"].rstrip("/")
-    model = _gateway(request).catalogue.find(name)
+    catalogue = _gateway(request).catalogue
+    model = await catalogue.find(name)
     if model is None:
         raise ModelNotFound(f"model {name!r} is not served")
-    return JSONResponse(orjson.dumps(_model_object(model)))
+    return JSONResponse(orjson.dumps(_model_object(model, catalogue)))
 
 
-def _model_object(model: ServedModel) -> dict[str, object]:
+def _model_object(model: ServedModel, catalogue: Catalogue) -> dict[str, object]:
     return {
         "id": model.id,
         "object": "model",
@@ -168,6 +176,7 @@ def _model_object(model: ServedModel) -> dict[str, object]:
         "max_length": model.max_length,
         "matryoshka": model.matryoshka,
         "aliases": model.aliases,
+        "names": catalogue.names_of(model),
         "revision": model.revision,
     }
 

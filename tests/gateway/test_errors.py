@@ -10,9 +10,11 @@ import pytest
 
 from gateway import Settings, create_app
 from gateway.errors import (
+    AmbiguousModel,
     ContractMismatch,
     GatewayError,
     InferenceFailed,
+    ModelReplaced,
     NotFinite,
     Overloaded,
     TritonTimeout,
@@ -74,6 +76,11 @@ ROWS = [
         fields={"input": ["x"] * 257}),
     Row("model not served", 422, "model_not_found_error", "model_not_found", "model", INVALID,
         details={"model": "x", "available": [MODEL, FIXED]}, fields={"model": "x"}),
+    Row("ambiguous model", 422, "ambiguous_model_error", "ambiguous_model", "model", INVALID,
+        details={"model": "large", "candidates": ["org/a", "org/b"]},
+        failure=AmbiguousModel("large", ["org/b", "org/a"])),
+    Row("model replaced", 503, "service_unavailable_error", "service_unavailable", None,
+        "server_error", headers={"retry-after": "2"}, failure=ModelReplaced()),
     Row("dimensions too small", 422, "invalid_matryoshka_dimensions_error", "invalid_dimensions",
         "dimensions", INVALID, details={"dimensions": 0, "min": 1, "max": 1024},
         fields={"dimensions": 0}),

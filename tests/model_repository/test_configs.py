@@ -67,7 +67,7 @@ def test_the_gateway_expects_the_ensemble_that_is_exported() -> None:
     ensemble = CONFIGS["ensemble"]
 
     assert set(tensors.INPUTS) == {declared(tensor) for tensor in ensemble.input}
-    assert set(tensors.OUTPUTS) <= {declared(tensor) for tensor in ensemble.output}
+    assert set(tensors.OUTPUTS) == {declared(tensor) for tensor in ensemble.output}
 
 
 def declared(tensor: Any) -> tensors.Tensor:

@@ -5,13 +5,10 @@ tests/gateway/test_errors.py holds their bodies.
 """
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,8 +16,8 @@ import httpx
 import pytest
 
 from export.checkpoint import DEFAULT_CHECKPOINT
-from gateway.local.triton_process import LOOPBACK, free_ports
-from tests.serving import API_KEY, PATIENCE_SECONDS, Service
+from gateway.local.triton_process import free_ports
+from tests.serving import API_KEY, PATIENCE_SECONDS, Service, run_gateway
 from tests.triton.conftest import TOY_CONFIG, RunTriton
 
 pytestmark = pytest.mark.triton
@@ -255,6 +252,7 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse([
             pb_utils.Tensor("FLOAT", np.full((1, size), value, np.float32)),
             pb_utils.Tensor("TOKEN_COUNT", np.full(1, 3, np.int32)),
+            pb_utils.Tensor("WIDTH", np.array([4], np.int32)),
         ])
 """
 QUEUE = "dynamic_batching {{ default_queue_policy {{ {} }} }}"
@@ -299,38 +297,6 @@ def fragile_triton(run_triton: RunTriton, tmp_path_factory: pytest.TempPathFacto
         (repository / name / "config.pbtxt").write_text(config)
         (repository / name / "1/model.py").write_text(FRAGILE_MODEL)
     return run_triton(repository).grpc_port
-
-
-@contextmanager
-def run_gateway(
-    triton_port: int, awaited: str = "/health/ready", **settings: str
-) -> Iterator[httpx.Client]:
-    """A client of a gateway of its own, once the path `awaited` answers 200."""
-    (port,) = free_ports(1)
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY_")}
-    command = [sys.executable, "-m", "gateway", "--port", str(port)]
-    with (
-        subprocess.Popen(
-            [*command, "--triton-address", f"{LOOPBACK}:{triton_port}"],
-            env=inherited | {"GATEWAY_API_KEYS": API_KEY} | settings,
-        ) as process,
-        httpx.Client(base_url=f"http://{LOOPBACK}:{port}", timeout=PATIENCE_SECONDS) as client,
-    ):
-        try:
-            wait_for(client, awaited)
-            yield client
-        finally:
-            process.terminate()
-
-
-def wait_for(client: httpx.Client, path: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(httpx.ConnectError):
-            if client.get(path).status_code == 200:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"{path} does not answer")
 
 
 @pytest.fixture(scope="module")

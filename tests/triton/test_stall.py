@@ -56,11 +56,12 @@ async def index_for_ever(embedder: TritonEmbedder, seed: int) -> None:
         texts = [b"bread " * draw.randint(5, 80) for _ in range(TEXTS)]
         await embedder.embed(
             EmbeddingCall(
+                model=DEFAULT_CHECKPOINT,
                 ensemble=MODEL,
                 texts=texts,
                 token_estimates=Estimates().guess("", texts, 256),
                 number_formats=("float",),
-                dimensions=384,
+                dimensions=None,
                 normalized=True,
                 truncation="end",
                 entry=roomy_ledger().open(ANYBODY),
