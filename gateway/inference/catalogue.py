@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from gateway.errors import AmbiguousModel, TritonUnavailable, UnknownModel, UpstreamError
@@ -78,10 +78,13 @@ class Catalogue:
 
     A model that was seen once stays known while Triton is away or loads it again:
     its callers are told to retry, not that it does not exist.
+
+    clock  seconds
     """
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, clock: Callable[[], float] = time.monotonic) -> None:
         self._embedder = embedder
+        self._clock = clock
         self._lock = asyncio.Lock()
         self._looking = asyncio.Lock()
         self._models: dict[str, ServedModel] = {}  # by ensemble
@@ -137,7 +140,7 @@ class Catalogue:
         """Whether a model may answer to this name that cannot be asked now."""
         if self._is_away or not self._models or self._is_unread or name in self._pending_names:
             return True
-        since = time.monotonic() - REPLACING_SECONDS
+        since = self._clock() - REPLACING_SECONDS
         return any(
             name in model.names and unloaded_at > since
             for model, unloaded_at in self._unloaded.values()
@@ -145,16 +148,16 @@ class Catalogue:
 
     async def _look_again(self) -> None:
         """Asks Triton after now; all who look at a time share an answer."""
-        looked_at = time.monotonic()
+        looked_at = self._clock()
         async with self._looking:
             if self._asked_at < looked_at:
-                await asyncio.sleep(self._asked_at + LOOK_AGAIN_SECONDS - time.monotonic())
+                await asyncio.sleep(self._asked_at + LOOK_AGAIN_SECONDS - self._clock())
                 await self.refresh()
 
     async def refresh(self, max_age_seconds: float = 0.0) -> None:
         """Ask Triton, unless it was asked less than `max_age_seconds` ago."""
         async with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             if now - self._asked_at < max_age_seconds:
                 return
             try:
@@ -221,7 +224,7 @@ class Catalogue:
 
     def _note_unloaded(self, ensembles: Collection[str]) -> None:
         """Remembers for a while what is not there any more: it may come back as another edition."""
-        now = time.monotonic()
+        now = self._clock()
         gone = {name: (model, now) for name, model in self._models.items()}
         self._unloaded = {
             name: (model, unloaded_at)
