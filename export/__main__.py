@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import get_args
 
 from export.checkpoint import DEFAULT_CHECKPOINT, Pooling
-from export.errors import ExportError
+from export.errors import CheckpointNotFound, ExportError, WrongOption
+from export.names import check_name
 from export.pipeline import ExportOptions, ExportResult, export_model
 from export.repository import LIMITS, Precision, Serving
 
@@ -78,8 +79,17 @@ def read(given: argparse.Namespace) -> ExportOptions:
 
 
 def _default_name(checkpoint: str) -> str:
-    """A Hub id serves under its own name, a folder under its last part."""
-    return Path(checkpoint).resolve().name if Path(checkpoint).is_dir() else checkpoint
+    """A Hub id serves under its own name, a folder under its last part.
+
+    Raises: CheckpointNotFound for what can be neither.
+    """
+    if Path(checkpoint).is_dir():
+        return Path(checkpoint).resolve().name
+    try:
+        check_name(checkpoint, "checkpoint")
+    except WrongOption as error:
+        raise CheckpointNotFound(f"{checkpoint} is neither a folder nor a Hub id") from error
+    return checkpoint
 
 
 def _parser() -> argparse.ArgumentParser:

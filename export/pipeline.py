@@ -128,7 +128,7 @@ def _build(
 ) -> Manifest:
     """Write all files of the model into the staged folder, verified, the manifest last."""
     from export.graph.encoder import load_transformer  # torch: seconds to import
-    from export.tokenizer import load_tokenizer, write_tokenizer
+    from export.tokenizer import check_length, load_tokenizer, write_tokenizer
     from export.verification import verify
 
     serving = options.serving
@@ -136,6 +136,7 @@ def _build(
     model_onnx = version_folder(staged, "encoder") / "model.onnx"
     report(f"Reading {options.checkpoint} ({spec.architecture}, {spec.pooling} pooling)")
     tokenizer = load_tokenizer(checkpoint.folder)
+    check_length(tokenizer, spec.max_length)
     transformer = load_transformer(checkpoint.folder)
     write_steps(staged)
     write_tokenizer(tokenizer, tokenizer_json)

@@ -129,7 +129,6 @@ def test_the_bounds_hold_without_a_command_line_too(option: str) -> None:
         (["--alias", "ok,not ok"], "--alias 'not ok': "),
         (["--alias", "größe"], "--alias 'größe': "),
         (["--served-name", "x" * 300], f"--served-name '{'x' * 40}'… is too long: "),
-        (["../checkpoint"], "--served-name '../checkpoint': "),
     ],
 )
 def test_a_name_that_cannot_be_served_is_a_wrong_argument(
@@ -139,6 +138,14 @@ def test_a_name_that_cannot_be_served_is_a_wrong_argument(
     error = capsys.readouterr().err
     assert error.startswith(f"export: {told}")
     assert 1 == error.count("\n")
+
+
+@pytest.mark.parametrize("checkpoint", ["/nowhere", "../nowhere", "a//b", "a b", "~/m", "m\n"])
+def test_what_can_be_neither_a_folder_nor_a_hub_id_is_said(
+    checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 3 == main([checkpoint, "--output", "models"])
+    assert f"export: {checkpoint} is neither a folder nor a Hub id\n" == capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

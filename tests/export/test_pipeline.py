@@ -134,6 +134,13 @@ def test_a_corrupted_file_is_noticed_and_exported_again(
     assert whole.files == hash_files(tmp_path / "models", whole.folders)
 
 
+def test_a_limit_that_leaves_no_room_for_a_text_is_refused(bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match="give --max-length, at least 3"):
+        run(bert, tmp_path / "models", max_length=2)
+
+    run(bert, tmp_path / "models", max_length=3)
+
+
 def test_two_checkpoints_share_a_repository(bert: Path, bert_cls: Path, tmp_path: Path) -> None:
     run(bert, tmp_path / "models")
     first = snapshot(tmp_path / "models")
