@@ -140,11 +140,7 @@ class Catalogue:
         """Whether a model may answer to this name that cannot be asked now."""
         if self._is_away or not self._models or self._is_unread or name in self._pending_names:
             return True
-        since = self._clock() - REPLACING_SECONDS
-        return any(
-            name in model.names and unloaded_at > since
-            for model, unloaded_at in self._unloaded.values()
-        )
+        return any(name in model.names for model, _ in self._unloaded.values())
 
     async def _look_again(self) -> None:
         """Asks Triton after now; all who look at a time share an answer."""

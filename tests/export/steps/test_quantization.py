@@ -134,6 +134,18 @@ def test_a_zero_embedding_stays_zero() -> None:
     assert [128] * 16 == found["UINT8"][0].tolist()
 
 
+def test_an_embedding_however_short_has_length_one() -> None:
+    short = some_embeddings(3, 16) * np.float32(1e-11)
+
+    np.testing.assert_allclose(np.linalg.norm(normalize(short), axis=1), 1, rtol=1e-6)
+
+
+def test_an_embedding_too_short_to_be_measured_is_not_blown_up() -> None:
+    shorter = np.full((1, 4), 1e-14, dtype=np.float32)
+
+    np.testing.assert_allclose(normalize(shorter), shorter / np.float32(1e-12), rtol=1e-6)
+
+
 def test_only_the_asked_formats_are_computed() -> None:
     assert ["INT8", "FLOAT"] == list(quantize(some_embeddings(1, 8), 8, True, ["INT8", "FLOAT"]))
 
@@ -184,3 +196,4 @@ def test_a_cut_that_the_model_does_not_allow_is_refused(asked: int, matryoshka: 
         resolve_dimensions(asked, 8, matryoshka)
 
     assert {"dimensions": asked, "native": 8, "matryoshka": matryoshka} == caught.value.details
+    assert f"{asked} of 8 dimensions" == str(caught.value)
