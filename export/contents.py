@@ -13,7 +13,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.errors import RepositoryConflict
-from export.names import names_of, step_pattern
+from export.names import STEP_NAMES, names_of, step_pattern
 from export.repository import Serving
 from export.steps.integrity import LISTING, MANIFEST
 
@@ -70,9 +70,11 @@ def _read_ensemble(path: Path) -> Ensemble | None:
         text = path.read_text(encoding="utf-8")
         config = text_format.Parse(text, triton.ModelConfig(), allow_unknown_field=True)
         parameters = {key: value.string_value for key, value in config.parameters.items()}
-        aliases = [str(alias) for alias in json.loads(parameters.get("aliases", "[]"))]
-    except (OSError, ValueError, TypeError, text_format.ParseError):
-        return None  # Triton will say so
+        aliases = json.loads(parameters.get("aliases", "[]"))
+    except (OSError, ValueError, text_format.ParseError):
+        return None  # Triton or the gateway will say so
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        return None
     steps = tuple(step.model_name for step in config.ensemble_scheduling.step)
     names = names_of(parameters["served_name"], aliases) if "served_name" in parameters else ()
     return Ensemble(path.parent.name, names, steps) if names or steps else None
@@ -103,9 +105,16 @@ def holdings(output: Path, serving: Serving) -> Holdings:
 
 
 def _manifest_files(output: Path, folder: str) -> set[str]:
-    """What the manifest of an ensemble names, written by any version of this exporter."""
-    names = _read_object(output / folder / MANIFEST).get("files", {})
-    return {*names, f"{folder}/{MANIFEST}"}
+    """What the manifest of an ensemble names of its own folders, by any version of this exporter.
+
+    Before steps had editions they were called <folder>-<step>.
+    """
+    before = "|".join(f"{re.escape(folder)}-{step}" for step in STEP_NAMES)
+    own = re.compile(f"{re.escape(folder)}|{before}|{step_pattern(folder)}")
+    files = _read_object(output / folder / MANIFEST).get("files")
+    names = files if isinstance(files, dict) else {}
+    listed = {name for name in names if own.fullmatch(name.partition("/")[0])}
+    return {*listed, f"{folder}/{MANIFEST}"}
 
 
 def _listed_files(folder: Path, step: str) -> set[str]:

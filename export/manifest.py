@@ -76,9 +76,10 @@ def write_manifest(repository: Path, name: str, manifest: Manifest) -> None:
 def read_manifest(repository: Path, name: str) -> Manifest | None:
     """The manifest of a model, None if there is none that this version can read."""
     try:
-        return Manifest(**json.loads((repository / name / MANIFEST).read_bytes()))
+        manifest = Manifest(**json.loads((repository / name / MANIFEST).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
+    return manifest if isinstance(manifest.files, dict) and manifest.files else None
 
 
 def is_intact(repository: Path, manifest: Manifest) -> bool:

@@ -64,13 +64,20 @@ def describe(ensemble: Ensemble, created: int) -> ServedModel:
     return ServedModel(
         id=parameters["served_name"],
         ensemble=ensemble.name,
-        aliases=tuple(str(alias) for alias in json.loads(parameters.get("aliases", "[]"))),
+        aliases=_read_aliases(parameters.get("aliases", "[]")),
         dimensions=int(parameters["dimensions"]),
         max_length=int(parameters["max_length"]),
         matryoshka=parameters["matryoshka"] == "true",
         revision=parameters.get("revision", ""),
         created=created,
     )
+
+
+def _read_aliases(text: str) -> tuple[str, ...]:
+    aliases = json.loads(text)
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        raise ValueError("aliases are no array of names")
+    return tuple(aliases)
 
 
 class Catalogue:

@@ -76,8 +76,10 @@ def test_an_ensemble_that_others_wrote_has_names_too(tmp_path: Path) -> None:
         "\ud800",
         'parameters { key: "served_name" value { string_value: "a" } } '
         'parameters { key: "aliases" value { string_value: "1" } }',
+        'parameters { key: "served_name" value { string_value: "a" } } '
+        'parameters { key: "aliases" value { string_value: "[1]" } }',
     ],
-    ids=["not-ours", "unreadable", "not-utf-8", "aliases"],
+    ids=["not-ours", "unreadable", "not-utf-8", "aliases", "numbers"],
 )
 def test_a_configuration_of_others_is_nobody_s_name(tmp_path: Path, config: str) -> None:
     (tmp_path / "theirs").mkdir()
@@ -172,6 +174,19 @@ def test_a_folder_that_only_looks_like_a_step_is_foreign(tmp_path: Path) -> None
     (fake / "precious").write_text("of somebody")
 
     assert f"{fake}/precious was not written by an export" in conflict(tmp_path, "org/m")
+
+
+@pytest.mark.parametrize("files", [{"theirs/precious": "0", "../x/y": "0"}, ["theirs"], None])
+def test_a_manifest_cannot_make_an_export_s_own_what_is_not(tmp_path: Path, files: Any) -> None:
+    put(tmp_path, "org/m")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/precious").write_text("of somebody")
+    path = tmp_path / "org--m/manifest.json"
+    manifest = json.loads(path.read_text())
+    more = {**manifest["files"], **files} if isinstance(files, dict) else files
+    path.write_text(json.dumps(manifest | {"files": more}))
+
+    assert not {"theirs", "..", ""} & holdings(tmp_path, Serving("org/m")).folders
 
 
 def write_as_before(output: Path, folder: str, served_name: str) -> None:

@@ -241,12 +241,16 @@ BROKEN = [
     (ensemble("m", dimensions="many"), "unreadable"),
     (ensemble("m", aliases="["), "unreadable"),
     (ensemble("m", aliases="1"), "unreadable"),
+    (ensemble("m", aliases='"abc"'), "unreadable"),
+    (ensemble("m", aliases="[1]"), "unreadable"),
     (Ensemble("m", parameters={"served_name": "m"}), "unreadable"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("broken", "why"), BROKEN, ids=["dimensions", "aliases", "alias-list", "missing"]
+    ("broken", "why"),
+    BROKEN,
+    ids=["dimensions", "aliases", "number", "string", "numbers", "missing"],
 )
 async def test_what_cannot_be_read_keeps_the_gateway_from_being_ready(
     broken: Ensemble, why: str, caplog: pytest.LogCaptureFixture
