@@ -50,9 +50,9 @@ def _own(folder: Path, report: Report) -> tuple[int, list[Path]]:
     """The locked folder's descriptor, and the folders made for it, deepest first."""
     while True:
         made = [path for path in (folder, *folder.parents) if not path.exists()]
-        for path in reversed(made):
-            path.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):  # whoever made it before us has removed it
+            for path in reversed(made):
+                path.mkdir(exist_ok=True)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             _lock(descriptor, folder, report)
             if folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat()):
