@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gateway.errors import AmbiguousModel, TritonUnavailable, UnknownModel, UpstreamError
 from gateway.inference.embedder import Embedder, Ensemble, Repository, State
-from gateway.inference.names import NameIndex, folder_of_step, names_of
+from gateway.inference.names import NameIndex, check_name, folder_of_step, names_of
 
 # Seconds between two looks at Triton: short while it comes up, so that recovery is quick.
 INTERVAL_NOT_READY_SECONDS = 0.5
@@ -61,7 +61,7 @@ def describe(ensemble: Ensemble, created: int) -> ServedModel:
     Raises: KeyError, TypeError, ValueError if a parameter is missing or malformed.
     """
     parameters = ensemble.parameters
-    return ServedModel(
+    model = ServedModel(
         id=parameters["served_name"],
         ensemble=ensemble.name,
         aliases=_read_aliases(parameters.get("aliases", "[]")),
@@ -71,6 +71,9 @@ def describe(ensemble: Ensemble, created: int) -> ServedModel:
         revision=parameters.get("revision", ""),
         created=created,
     )
+    for name in model.names:
+        check_name(name)
+    return model
 
 
 def _read_aliases(text: str) -> tuple[str, ...]:

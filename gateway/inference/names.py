@@ -7,7 +7,7 @@
     step        of one edition of the model         <folder>@<edition>-encoder
 
 An export refuses names that two models would answer to; a repository that was filled by other
-means may hold them. The rule of folders is that of export/names.py; a test holds the two together.
+means may hold them. The rules are those of export/names.py; a test holds the two together.
 """
 
 import re
@@ -15,7 +15,18 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
+_SEGMENT = "[A-Za-z0-9_][A-Za-z0-9._-]*"
+_NAME = re.compile(f"{_SEGMENT}(/{_SEGMENT})*")
 _STEP = re.compile(r"(?P<folder>[^@]+)@[0-9a-f]{12}-(tokenizer|encoder|quantize)")
+
+
+def check_name(name: str) -> None:
+    """Whether a model may answer to this name, which ends up in logs, metrics and answers.
+
+    Raises: ValueError.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a model")
 
 
 def folder_of_step(model: str) -> str | None:

@@ -243,6 +243,8 @@ BROKEN = [
     (ensemble("m", aliases="1"), "unreadable"),
     (ensemble("m", aliases='"abc"'), "unreadable"),
     (ensemble("m", aliases="[1]"), "unreadable"),
+    (ensemble("m", aliases='["a b"]'), "unreadable"),
+    (Ensemble("m", parameters=PARAMETERS | {"served_name": "../m"}), "unreadable"),
     (Ensemble("m", parameters={"served_name": "m"}), "unreadable"),
 ]
 
@@ -250,7 +252,7 @@ BROKEN = [
 @pytest.mark.parametrize(
     ("broken", "why"),
     BROKEN,
-    ids=["dimensions", "aliases", "number", "string", "numbers", "missing"],
+    ids=["dimensions", "aliases", "number", "string", "numbers", "alias", "id", "missing"],
 )
 async def test_what_cannot_be_read_keeps_the_gateway_from_being_ready(
     broken: Ensemble, why: str, caplog: pytest.LogCaptureFixture

@@ -1,11 +1,13 @@
 """Names of models: which means one, and the rule that export and gateway share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
 from export import names as exported
-from gateway.inference.names import NameIndex, folder_of_step, names_of, short_name
+from export.errors import WrongOption
+from gateway.inference.names import NameIndex, check_name, folder_of_step, names_of, short_name
 
 IDS = ["m", "org/m", "org/my--big", "a/b/c", "org-/m", "a.b_c-d"]
 
@@ -14,6 +16,23 @@ IDS = ["m", "org/m", "org/my--big", "a/b/c", "org-/m", "a.b_c-d"]
 def test_export_and_gateway_give_a_model_the_same_names(id_: str) -> None:
     assert exported.short_name(id_) == short_name(id_)
     assert exported.names_of(id_, ["x", "m"]) == names_of(id_, ["x", "m"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*IDS, "", ".", "..", "a/../b", "-a", "a//b", "a b", "a~b", "a@b", "\uff41", "a\n", "/a"],
+)
+def test_export_and_gateway_take_the_same_names(name: str) -> None:
+    assert is_refused(exported.check_name, name, "--alias") == is_refused(check_name, name)
+    assert is_refused(check_name, name) == (name not in IDS)
+
+
+def is_refused(check: Callable[..., None], *arguments: str) -> bool:
+    try:
+        check(*arguments)
+    except (ValueError, WrongOption):
+        return True
+    return False
 
 
 @pytest.mark.parametrize("id_", IDS)
