@@ -2,6 +2,8 @@
 
 import socket
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import uvicorn
 
@@ -9,6 +11,7 @@ from gateway.app import create_app
 from gateway.inference.lanes import Windows
 from gateway.inference.triton import TritonEmbedder
 from gateway.rest.http_protocol import HttpProtocol
+from gateway.rest.patience import Patience
 from gateway.settings import Settings
 
 
@@ -24,9 +27,11 @@ def serve(settings: Settings, listener: socket.socket) -> None:
             small_call=settings.small_call_tokens,
         ),
     )
+    patience = Patience(settings.keep_alive_seconds, reading=settings.timeout_seconds)
+    protocol: Any = partial(HttpProtocol, patience=patience)  # uvicorn asks for a class
     config = uvicorn.Config(
         create_app(settings, embedder),
-        http=HttpProtocol,
+        http=protocol,
         log_config=None,
         lifespan="on",
         ws="none",

@@ -54,6 +54,11 @@ class Settings:
         "Seconds for a whole call, upload included. Above 60 the SDKs give up first and repeat"
         " work that still runs; too low fails big calls under load.",
     ] = 50.0
+    keep_alive_seconds: Annotated[
+        float,
+        "Seconds that a connection may stay open between two requests. Below what clients and"
+        " proxies in front keep theirs (usually 60 or less), some calls meet a closed one.",
+    ] = 75.0
     max_body_bytes: Annotated[
         int,
         "Bytes of a request body. Too low refuses long texts; too high and one body keeps others"
