@@ -6,7 +6,7 @@ GatewayError
 │  ├─ MalformedRequest     400  not HTTP
 │  ├─ UndecodableBody      400  not what its Content-Encoding says
 │  ├─ Unauthorized         401  no key, or an unknown one
-│  ├─ NotFound             404  ModelNotFound 404 (GET only), MethodNotAllowed 405
+│  ├─ NotFound             404  NoSuchRoute, ModelNotFound (GET only); MethodNotAllowed 405
 │  ├─ BodyTooLarge         413
 │  ├─ UnsupportedEncoding  415  a Content-Encoding that is not read here
 │  ├─ InvalidField         422  wrong type or out of bounds; MissingField 422
@@ -94,6 +94,19 @@ class NotFound(ClientError):
     openai_type = "not_found_error"
 
 
+class NoSuchRoute(NotFound):
+    """Neither this path nor one that a client plainly means.
+
+    routes  those that exist, `METHOD /path` each, the nearest first
+    """
+
+    def __init__(self, method: str, path: str, routes: Sequence[str]) -> None:
+        super().__init__(
+            f"there is no {method} {path} here; there is {', '.join(routes)}",
+            {"method": method, "path": path, "routes": list(routes)},
+        )
+
+
 class ModelNotFound(NotFound):
     """`GET /v1/models/{id}` for a model that is not served."""
 
@@ -105,8 +118,8 @@ class MethodNotAllowed(ClientError):
 
     status, type, code = 405, "method_not_allowed_error", "method_not_allowed"
 
-    def __init__(self, allowed: str) -> None:
-        super().__init__(f"this route answers {allowed} only")
+    def __init__(self, allowed: str, hint: str = "") -> None:
+        super().__init__(f"this route answers {allowed} only{hint}")
         self.allowed = allowed
 
     @property

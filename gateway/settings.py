@@ -15,6 +15,7 @@ BitOrder = Literal["msb", "lsb"]
 
 PREFIX = "GATEWAY_"
 
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+|null|\*")
 _DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
 
 
@@ -49,6 +50,11 @@ class Settings:
     api_keys_file: Annotated[
         str, "File with one API key a line, added to those above; `#` begins a comment line."
     ] = ""
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        "Origins, separated by commas, whose pages may call this service from a browser, such as"
+        " `https://app.example.org`; `*` is every page in the world. None answers no preflight.",
+    ] = ()
     timeout_seconds: Annotated[
         float,
         "Seconds for a whole call, upload included. Above 60 the SDKs give up first and repeat"
@@ -162,6 +168,8 @@ class Variable:
     def parse(self, text: str) -> object:
         if isinstance(self.default, frozenset):
             return read_keys(text.split(","))
+        if isinstance(self.default, tuple):
+            return tuple(_read_origins(text))
         try:
             return type(self.default)(text)  # type: ignore[call-arg]  # str, int or float
         except ValueError as error:
@@ -184,6 +192,18 @@ def _read_variables() -> Iterator[tuple[str, Variable]]:
 
 
 VARIABLES: dict[str, Variable] = dict(_read_variables())
+
+
+def _read_origins(text: str) -> Iterator[str]:
+    """Origins as browsers write them: lower case, no path."""
+    for word in filter(None, map(str.strip, text.split(","))):
+        origin = word.lower().removesuffix("/")
+        if not _ORIGIN.fullmatch(origin):
+            raise SettingsError(
+                f"{PREFIX}ALLOWED_ORIGINS holds {word!r}, which is no origin such as"
+                " https://app.example.org, and not * either"
+            )
+        yield origin
 
 
 def _read_key_file(path: str) -> frozenset[bytes]:

@@ -152,7 +152,7 @@ async def list_models(request: Request) -> Response:
 async def retrieve_model(request: Request) -> Response:
     """GET /v1/models/{id}; the slash of an id may arrive raw or as %2F."""
     _authorize(request)
-    name = request.path_params["id"].rstrip("/")
+    name = request.path_params["id"]
     model = _gateway(request).catalogue.find(name)
     if model is None:
         raise ModelNotFound(f"model {name!r} is not served")
