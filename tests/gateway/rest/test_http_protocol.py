@@ -10,7 +10,6 @@ import pytest
 
 from gateway import Settings, create_app
 from gateway.rest.http_protocol import MAX_HEAD_BYTES, MAX_WAITING_REQUESTS
-from gateway.rest.patience import Patience
 from tests.fakes import MODEL, FakeEmbedder
 from tests.gateway.conftest import KEYS
 from tests.gateway.serving import serve_app
@@ -21,7 +20,6 @@ from tests.gateway.wire import (
     chunked,
     converse,
     read_all,
-    split_answers,
     statuses,
     wait_until,
     with_length,
@@ -123,10 +121,6 @@ def test_a_head_has_a_longest(port: int, size: int) -> None:
     assert statuses(answers) == [200 if size < MAX_HEAD_BYTES else 400]
 
 
-def test_the_default_patience() -> None:
-    assert Patience() == Patience(keep_alive=75, head=60, rest=5, reading=50)
-
-
 def test_a_head_may_come_in_pieces(port: int) -> None:
     request = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     assert statuses(converse(port, *(bytes([byte]) for byte in request))) == [200]
@@ -162,15 +156,6 @@ def test_silence_ends_a_connection(
     assert least_seconds - 0.05 < seconds_until_closed(connection) < least_seconds + 1
 
 
-@pytest.mark.parametrize("drip", [b"\r\n", b"G"], ids=["blank-lines", "a-method"])
-@pytest.mark.parametrize("before", [b"", GET], ids=["at-first", "behind-a-request"])
-def test_a_drip_keeps_no_connection_open(
-    connection: socket.socket, before: bytes, drip: bytes
-) -> None:
-    connection.sendall(before)
-    assert is_cut_off(connection, drip, 60, pause_seconds=0.02)
-
-
 def test_a_body_that_comes_late_leaves_no_connection_open(connection: socket.socket) -> None:
     head, _, body = with_length(body_of()).replace(b"KEY", b"WRONG").partition(b"\r\n\r\n")
     connection.sendall(head + b"\r\n\r\n")
@@ -186,44 +171,10 @@ def test_a_connection_between_two_requests_stays_open(connection: socket.socket)
         time.sleep(0.2)  # in sum longer than a pause may last
 
 
-def test_a_call_may_last_longer_than_the_client_may_be_silent(
-    port: int, embedder: FakeEmbedder
-) -> None:
-    embedder.pause_seconds = 0.5
-    answers = converse(port, with_length(body_of(), b"Connection: close\r\n"))
-    assert statuses(answers) == [200]
-
-
-def test_half_a_head_behind_a_long_call_is_not_late(port: int, embedder: FakeEmbedder) -> None:
-    embedder.pause_seconds = 0.4
-    rest = b" /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    answers = converse(port, with_length(body_of()) + b"GET", rest, pause_seconds=0.5)
-    assert statuses(answers) == [200, 200]
-
-
-@pytest.mark.parametrize("before", [b"", with_length(body_of())], ids=["alone", "in-its-turn"])
-def test_behind_a_refusal_nothing_may_drip(
-    connection: socket.socket, embedder: FakeEmbedder, before: bytes
-) -> None:
-    embedder.pause_seconds = 0.1
-    connection.sendall(before + b"nonsense\r\n\r\n")
-    assert statuses(split_answers(read_all(connection)))[-1] == 400
-    assert is_cut_off(connection, b"a", 60, pause_seconds=0.02)
-
-
 def test_an_answered_body_may_not_drip_for_ever(connection: socket.socket) -> None:
     connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n")
     assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
     assert is_cut_off(connection, b"a", 200, pause_seconds=0.02)
-
-
-def test_a_body_behind_an_answered_request_may_be_slow(connection: socket.socket) -> None:
-    head, _, body = with_length(body_of()).partition(b"\r\n\r\n")
-    connection.sendall(with_length(body_of()) + head + b"\r\n\r\n" + body[:5])
-    assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
-    time.sleep(0.4)  # longer than the rest of an answered body may take
-    connection.sendall(body[5:])
-    assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
 @pytest.mark.parametrize("last", [b"HTTP/1.0", b"HTTP/1.1"])
