@@ -1,5 +1,6 @@
 """The gateway on a socket: the app, what it asks Triton with, and uvicorn around it."""
 
+import logging
 import socket
 from contextlib import suppress
 from functools import partial
@@ -14,9 +15,11 @@ from gateway.rest.http_protocol import HttpProtocol
 from gateway.rest.patience import Patience
 from gateway.settings import Settings
 
+logger = logging.getLogger(__name__)
 
-def serve(settings: Settings, listener: socket.socket) -> None:
-    """Runs the app on an open socket until SIGINT or SIGTERM; calls in flight are finished."""
+
+def serve(settings: Settings, listeners: list[socket.socket]) -> None:
+    """Runs the app on open sockets until SIGINT or SIGTERM; calls in flight are finished."""
     embedder = TritonEmbedder(
         settings.triton_address,
         chunk_tokens=settings.chunk_tokens,
@@ -40,17 +43,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         proxy_headers=False,  # whom a caller claims to speak for must not buy a share of a lane
         timeout_graceful_shutdown=int(settings.timeout_seconds) + 1,
     )
+    for listener in listeners:
+        logger.info("listening on %s port %d", *listener.getsockname()[:2])
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
-
-
-def open_listener(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises: OSError with one sentence for the operator.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        uvicorn.Server(config).run(sockets=listeners)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 BitOrder = Literal["msb", "lsb"]
 
 PREFIX = "GATEWAY_"
+MAX_PORT = 65535
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+|null|\*")
 _DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
@@ -29,10 +30,10 @@ class Settings:
 
     host: Annotated[
         str,
-        "Address to listen on; `0.0.0.0` in a container, elsewhere that opens the service to"
-        " the network.",
+        "Address to listen on, or a name, which is every address it stands for; `0.0.0.0`, or `::`"
+        " with IPv6, in a container, elsewhere that opens the service to the network.",
     ] = "127.0.0.1"
-    port: Annotated[int, "TCP port to listen on."] = 8000
+    port: Annotated[int, "TCP port to listen on; `0` takes a free one."] = 8000
     triton_address: Annotated[
         str,
         "gRPC target of Triton: `host:port`, or `dns:///host:port` to spread over all its"
@@ -179,7 +180,10 @@ class Variable:
         if self.choices and value not in self.choices:
             allowed = ", ".join(self.choices)
             raise SettingsError(f"{self.name} is {value!r}, allowed are {allowed}")
-        if isinstance(value, int | float) and not 0 < value < float("inf"):
+        if self.name == f"{PREFIX}PORT":
+            if value not in range(MAX_PORT + 1):
+                raise SettingsError(f"{self.name} is {value}, ports are 0 to {MAX_PORT}")
+        elif isinstance(value, int | float) and not 0 < value < float("inf"):
             raise SettingsError(f"{self.name} is {value}, it must be a positive number")
 
 

@@ -22,7 +22,7 @@ MODULES = {
 # floors; rooms of one floor do not know each other.
 GATEWAY = [
     {"gateway.errors"},
-    {"gateway.settings"},
+    {"gateway.settings", "gateway.listeners"},
     {"gateway.access", "gateway.telemetry", "gateway.local"},
     {"gateway.inference"},
     {"gateway.rest"},

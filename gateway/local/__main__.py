@@ -10,9 +10,11 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from gateway import server
+from gateway.listeners import open_listeners
 from gateway.local.front_door import FrontDoor, announce, find_api_key
 from gateway.local.supervisor import check_repository, in_background, keep_running
 from gateway.local.triton_process import LOOPBACK, TritonProcess
@@ -42,8 +44,11 @@ def serve(options: argparse.Namespace) -> None:
     """
     check_repository(options.repository)
     key = find_api_key(os.environ, options.api_key_file)
-    with listen(options.host, options.port) as listener:
-        port = listener.getsockname()[1]
+    with ExitStack() as stack:
+        listeners = listen(options.host, options.port)
+        for listener in listeners:
+            stack.enter_context(listener)
+        port = listeners[0].getsockname()[1]
         log_file = options.log_file or Path("build") / f"triton-{port}.log"
         with TritonProcess(options.repository, log_file, str(port)) as triton:
             settings = Settings.from_environ(
@@ -63,16 +68,16 @@ def serve(options: argparse.Namespace) -> None:
                 in_background(lambda stopping: keep_running(triton, stopping)),
                 in_background(lambda stopping: announce(front_door, stopping)),
             ):
-                server.serve(settings, listener)
+                server.serve(settings, listeners)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, so that nobody takes the port while Triton loads.
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets, so that nobody takes the port while Triton loads.
 
     Raises: CannotServe if the port is in use or the address not of this machine.
     """
     try:
-        return server.open_listener(host, port)
+        return open_listeners(host, port)
     except OSError as error:
         raise CannotServe(f"{error}: choose another with --port (`make serve PORT=…`).") from error
 
@@ -93,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="model repository written by `python -m export`; every model in it is served",
     )
-    add("--host", default=LOOPBACK, help="address to listen on; 0.0.0.0 is every network")
+    add("--host", default=LOOPBACK, help="address or name to listen on; 0.0.0.0 is every network")
     add("--port", type=int, default=8000, help="port to listen on; 0 takes a free one")
     add(
         "--api-key-file",

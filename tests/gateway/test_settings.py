@@ -24,6 +24,8 @@ def test_defaults_are_loopback_with_a_key_required() -> None:
     [
         ("GATEWAY_HOST", "0.0.0.0", "0.0.0.0"),  # noqa: S104
         ("GATEWAY_PORT", "9000", 9000),
+        ("GATEWAY_PORT", "0", 0),
+        ("GATEWAY_PORT", "65535", 65535),
         ("GATEWAY_TRITON_ADDRESS", "dns:///triton:8001", "dns:///triton:8001"),
         ("GATEWAY_TIMEOUT_SECONDS", "2.5", 2.5),
         ("GATEWAY_BINARY_BIT_ORDER", "lsb", "lsb"),
@@ -43,6 +45,8 @@ def test_a_variable_sets_its_field(variable: str, text: str, value: object) -> N
     ("variable", "text"),
     [
         ("GATEWAY_PORT", "http"),
+        ("GATEWAY_PORT", "65536"),
+        ("GATEWAY_PORT", "-1"),
         ("GATEWAY_MAX_TEXTS", "1.5"),
         ("GATEWAY_MAX_TEXTS", "-1"),
         ("GATEWAY_TIMEOUT_SECONDS", "0"),

@@ -79,7 +79,8 @@ def test_a_folder_without_models_is_refused_with_the_way_out(tmp_path: Path, exi
 
 
 def test_a_port_in_use_is_refused_with_the_way_out() -> None:
-    with listen("127.0.0.1", 0) as taken:
+    (taken,) = listen("127.0.0.1", 0)
+    with taken:
         port = taken.getsockname()[1]
         with pytest.raises(CannotServe, match=rf"127\.0\.0\.1:{port}.*--port"):
             listen("127.0.0.1", port)
