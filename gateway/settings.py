@@ -3,7 +3,6 @@
 The variable of a field is `GATEWAY_` + its name in capitals.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,13 +10,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
+from gateway.api_keys import InvalidKey, KeyEntry, read_key_file, read_keys
+
 BitOrder = Literal["msb", "lsb"]
 
 PREFIX = "GATEWAY_"
 MAX_PORT = 65535
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+|null|\*")
-_DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
 
 
 class SettingsError(ValueError):
@@ -168,13 +168,19 @@ class Variable:
 
     def parse(self, text: str) -> object:
         if isinstance(self.default, frozenset):
-            return read_keys(text.split(","))
+            return self._read_keys(text)
         if isinstance(self.default, tuple):
             return tuple(_read_origins(text))
         try:
             return type(self.default)(text)  # type: ignore[call-arg]  # str, int or float
         except ValueError as error:
             raise SettingsError(f"{self.name} is {text!r}, which is not a number") from error
+
+    def _read_keys(self, text: str) -> frozenset[bytes]:
+        try:
+            return _digests(read_keys(text))
+        except InvalidKey as error:
+            raise SettingsError(f"{self.name}: {error}") from error
 
     def check(self, value: object) -> None:
         if self.choices and value not in self.choices:
@@ -210,20 +216,16 @@ def _read_origins(text: str) -> Iterator[str]:
         yield origin
 
 
+def _digests(entries: Iterable[KeyEntry]) -> frozenset[bytes]:
+    return frozenset(entry.digest for entry in entries)
+
+
 def _read_key_file(path: str) -> frozenset[bytes]:
+    """Raises: SettingsError, without the path: it may be a key in the wrong variable."""
+    name = f"{PREFIX}API_KEYS_FILE"
     try:
-        return read_keys(Path(path).read_text().splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{PREFIX}API_KEYS_FILE {path!r} cannot be read") from error
-
-
-def digest_key(entry: str) -> bytes:
-    """The digest of a configured key; `sha256:<64 hex digits>` is a digest already."""
-    match = _DIGEST.fullmatch(entry)
-    return bytes.fromhex(match[1]) if match else hashlib.sha256(entry.encode()).digest()
-
-
-def read_keys(lines: Iterable[str]) -> frozenset[bytes]:
-    """Digests of one key a line; empty lines and lines that begin with `#` are skipped."""
-    entries = (line.strip() for line in lines)
-    return frozenset(digest_key(entry) for entry in entries if entry and not entry.startswith("#"))
+        return _digests(read_key_file(Path(path)))
+    except InvalidKey as error:
+        raise SettingsError(f"{name}: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{name}: it cannot be read: {error.strerror}") from error
