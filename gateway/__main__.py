@@ -1,29 +1,28 @@
 """python -m gateway: the gateway beside a Triton that runs elsewhere."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 
 from gateway.listeners import open_listeners
-from gateway.server import serve
+from gateway.server import create_gateway, listen_to_signals, log_to_stderr, serve
 from gateway.settings import VARIABLES, Settings, SettingsError, Variable
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serves until interrupted; what cannot start says why in one sentence."""
     chosen = vars(_parser().parse_args(arguments))
+    listen_to_signals()
     try:
         settings = Settings.from_environ(
             **{name: value for name, value in chosen.items() if value is not None}
         )
-        listeners = open_listeners(settings.host, settings.port)
+        log_to_stderr(settings)
+        serve(create_gateway(settings), settings, open_listeners(settings.host, settings.port))
     except (SettingsError, OSError) as error:
         sys.exit(f"triton-embeddings-gateway: {error}")
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    serve(settings, listeners)
+    except KeyboardInterrupt:  # before the server listened to signals
+        pass
 
 
 def _parser() -> argparse.ArgumentParser:
