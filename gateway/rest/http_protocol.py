@@ -16,8 +16,8 @@ from gateway.rest.patience import LingeringClose, PatientProtocol, Place
 
 # Bytes of a path with all its headers, or of anything else that is no body: kept until it ends.
 MAX_HEAD_BYTES = 64 * 1024
-# Requests that may wait for the answers to those before them; more are not read.
-MAX_WAITING_REQUESTS = 8
+# Requests that may wait for the answers to those before them: one packet holds ten thousand.
+MAX_WAITING_REQUESTS = 32
 
 _VERSIONS = {"1.0", "1.1"}
 _FRAMING = {b"content-length", b"transfer-encoding"}
@@ -60,12 +60,14 @@ class HttpProtocol(PatientProtocol):
 
     def _take_request(self) -> None:
         _check_head(self.parser, self.headers)
+        if len(self.pipeline) == MAX_WAITING_REQUESTS:
+            raise MalformedRequest(f"more than {MAX_WAITING_REQUESTS} requests wait for an answer")
         super().on_headers_complete()
         self.headers = []  # trailers are told as headers are, and must not become any
-        if not self.pipeline:
-            self._running = self.cycle
-        elif len(self.pipeline) <= MAX_WAITING_REQUESTS:
+        if self.pipeline:
             self.flow.resume_reading()  # who does not read does not notice a hang-up
+        else:
+            self._running = self.cycle
         if not self.cycle.keep_alive:
             self.cycle.transport = LingeringClose(self, self.cycle)  # type: ignore[assignment]
 

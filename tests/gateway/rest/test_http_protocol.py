@@ -20,6 +20,7 @@ from tests.gateway.wire import (
     chunked,
     converse,
     read_all,
+    split_answers,
     statuses,
     wait_until,
     with_length,
@@ -201,13 +202,21 @@ def test_a_hang_up_is_noticed_whatever_was_sent_behind(
     wait_until(lambda: embedder.cancelled == 1)
 
 
-def test_waiting_requests_are_bounded_and_all_answered(port: int, embedder: FakeEmbedder) -> None:
-    embedder.pause_seconds = 0.02
-    calls = [with_length(body_of(str(number))) for number in range(3 * MAX_WAITING_REQUESTS)]
-    last = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-    answers = converse(port, *calls, last, pause_seconds=0.001)
-    assert statuses(answers) == [200] * (len(calls) + 1)
-    assert [call.texts[0] for call in embedder.calls] == [b"%d" % n for n in range(len(calls))]
+def test_waiting_requests_are_all_answered(port: int, embedder: FakeEmbedder) -> None:
+    embedder.pause_seconds = 0.01
+    numbers = [b"%d" % number for number in range(MAX_WAITING_REQUESTS + 1)]
+    calls = b"".join(with_length(body_of(number.decode())) for number in numbers)
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as connection:
+        connection.sendall(calls)
+        assert statuses(split_answers(read_all(connection))) == [200] * len(numbers)
+    assert [call.texts[0] for call in embedder.calls] == numbers
+
+
+def test_waiting_requests_are_bounded(port: int, embedder: FakeEmbedder) -> None:
+    embedder.pause_seconds = 0.01
+    answers = converse(port, with_length(body_of()) + GET * 10_000)
+    assert statuses(answers) == [200] * (MAX_WAITING_REQUESTS + 1) + [400]
+    assert f"more than {MAX_WAITING_REQUESTS} requests" in answers[-1].json["message"]
 
 
 def ask_for_much(port: int) -> socket.socket:
