@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from gateway.listeners import open_listeners
 from gateway.server import create_gateway, listen_to_signals, log_to_stderr, serve
@@ -12,17 +13,17 @@ from gateway.settings import VARIABLES, Settings, SettingsError, Variable
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serves until interrupted; what cannot start says why in one sentence."""
     chosen = vars(_parser().parse_args(arguments))
-    listen_to_signals()
     try:
         settings = Settings.from_environ(
             **{name: value for name, value in chosen.items() if value is not None}
         )
-        log_to_stderr(settings)
-        serve(create_gateway(settings), settings, open_listeners(settings.host, settings.port))
+        listeners = open_listeners(settings.host, settings.port)
     except (SettingsError, OSError) as error:
         sys.exit(f"triton-embeddings-gateway: {error}")
-    except KeyboardInterrupt:  # before the server listened to signals
-        pass
+    log_to_stderr(settings)
+    with suppress(KeyboardInterrupt):  # before the server listens to signals itself
+        listen_to_signals()
+        serve(create_gateway(settings), settings, listeners)
 
 
 def _parser() -> argparse.ArgumentParser:

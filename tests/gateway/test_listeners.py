@@ -101,6 +101,16 @@ def test_a_port_that_is_free_on_one_address_only_is_given_back(collisions: int) 
     assert [listener.fileno() for listener in tried] == [-1] * len(tried)
 
 
+def test_a_port_that_was_asked_for_is_tried_once() -> None:
+    refusals = [OSError(errno.EADDRINUSE, "Address already in use")]
+
+    def listen(family: socket.AddressFamily, address: Any) -> socket.socket:
+        raise refusals.pop()
+
+    with pytest.raises(OSError, match="Address already in use"):
+        listen_on([ONE], 8000, listen)
+
+
 @needs_ipv6
 def test_both_families_listen_at_two_colons() -> None:
     with closing(open_listeners("::", 0)) as [(_, port)]:
