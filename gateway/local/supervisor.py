@@ -82,16 +82,22 @@ def in_background(what: str, work: Callable[[threading.Event], None]) -> Iterato
 
     thread = threading.Thread(target=run, name=what)
     try:
-        thread.start()
-    except RuntimeError as error:
-        raise CannotServe(f"{what} cannot begin: {_sentence(error)}") from error
-    try:
-        yield
-    except KeyboardInterrupt:
+        try:
+            _begin(thread)
+            yield
+        finally:
+            stopping.set()
+            if thread.ident is not None:
+                thread.join()
+    except KeyboardInterrupt:  # the SIGTERM of above, wherever it arrived, or a person's
         if not failures:
             raise
-    finally:
-        stopping.set()
-        thread.join()
     if failures:
         raise CannotServe(f"{what} failed: {_sentence(failures[0])}") from failures[0]
+
+
+def _begin(thread: threading.Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise CannotServe(f"{thread.name} cannot begin: {_sentence(error)}") from error
