@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -65,6 +66,30 @@ def share_memory(free_bytes: int, steps: int) -> int:
     return max(2**20, min(SHARED_MEMORY_BYTES, share))
 
 
+@contextlib.contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Ctrl-C and its like take effect behind the block.
+
+    Raised while a process is started, they would leave one that nobody knows.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # they are raised in the main thread only
+        return
+    noted: list[int] = []
+    before = {
+        sent: signal.signal(sent, lambda number, frame: noted.append(number))
+        for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(sent) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for sent, handler in before.items():
+            signal.signal(sent, handler)
+    for number in noted:
+        signal.raise_signal(number)
+
+
 class TritonProcess:
     """One `tritonserver` on loopback ports of its own, which it keeps over restarts.
 
@@ -106,7 +131,8 @@ class TritonProcess:
         Raises: CannotServe with the reason of the model that does not load, else the log's end.
         """
         self.stop()
-        self._process = process = self._launch()
+        with interrupts_wait():
+            self._process = process = self._launch()
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         wait = (stopping or threading.Event()).wait
         while not self._answers_ready():

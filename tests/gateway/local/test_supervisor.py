@@ -16,7 +16,12 @@ from gateway.local.supervisor import (
     in_background,
     keep_running,
 )
-from gateway.local.triton_process import free_ports, parent_of, share_memory
+from gateway.local.triton_process import (
+    free_ports,
+    interrupts_wait,
+    parent_of,
+    share_memory,
+)
 from gateway.local.triton_wheel import CannotServe, find_triton
 
 
@@ -210,6 +215,52 @@ def test_without_a_thread_there_is_no_service(monkeypatch: pytest.MonkeyPatch) -
         pytest.raises(CannotServe, match=r"^work cannot begin: can't start new thread\.$"),
         in_background("work", fail),
     ):
+        pass
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_waits_until_a_process_is_started(sent: signal.Signals) -> None:
+    before = signal.signal(sent, signal.default_int_handler)
+    started: list[str] = []
+
+    def start() -> None:
+        with interrupts_wait():
+            signal.raise_signal(sent)
+            started.append("a process")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+        assert signal.getsignal(sent) is signal.default_int_handler
+    finally:
+        signal.signal(sent, before)
+    assert started
+
+
+def test_without_an_interrupt_nothing_waits() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with interrupts_wait():
+        pass
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupts_wait():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_beside_the_main_thread_no_signal_is_touched() -> None:
+    def work(stopping: threading.Event) -> None:
+        with interrupts_wait():
+            assert signal.getsignal(signal.SIGINT) is before
+
+    before = signal.getsignal(signal.SIGINT)
+    with in_background("work", work):
         pass
 
 

@@ -1,5 +1,6 @@
 """Bodies as tools send them, through the app: compressed, marked, too large, told to the ledger."""
 
+import asyncio
 import codecs
 import gzip
 import json
@@ -99,7 +100,7 @@ async def test_what_is_no_json_stays_so(client: httpx.AsyncClient, content: byte
 
 
 async def test_a_marked_body_that_is_something_else_is_told() -> None:
-    with pytest.raises(MalformedBody, match="the body begins as UTF-16 and goes on otherwise"):
+    with pytest.raises(MalformedBody, match=r"^the body begins as UTF-16 and goes on otherwise$"):
         await read_body(request_of([codecs.BOM_UTF16_LE + b"x"]), MAX_BYTES)
 
 
@@ -155,6 +156,22 @@ async def test_a_bomb_holds_little_memory() -> None:
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak_bytes < MAX_BYTES * 9 / 8 + 3 * PIECE_BYTES  # what grows has an eighth to spare
+
+
+async def test_others_get_their_turn_between_two_pieces() -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(take_turns())
+    bomb = request_of([gzip.compress(bytes(8 * PIECE_BYTES))], content_encoding="gzip")
+    await read_body(bomb, MAX_BYTES)
+    other.cancel()
+    assert turns >= 8
 
 
 @pytest.mark.parametrize("length", ["5", "0005", "0" * 60_000 + "5"], ids=len)
