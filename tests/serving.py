@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +32,22 @@ class Service:
 
 
 @contextmanager
-def serve(repository: Path, folder: Path) -> Iterator[Service]:
-    """The service on a repository, ready; it ends with the block."""
+def serve(
+    repository: Path,
+    folder: Path,
+    wrapper: Sequence[str] = (),
+    environment: Mapping[str, str] = os.environ,
+) -> Iterator[Service]:
+    """The service on a repository, ready; it ends with the block.
+
+    wrapper  what the command line begins with, a program that becomes the service
+    """
     output = folder / "output.txt"
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY_")}
+    command = [sys.executable, "-m", "gateway.local", "--repository", str(repository)]
+    inherited = {k: v for k, v in environment.items() if not k.startswith("GATEWAY_")}
     with output.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gateway.local", "--repository", repository, "--port", "0"],
+            [*wrapper, *command, "--port", "0"],
             cwd=folder,
             env=inherited | {"GATEWAY_API_KEYS": API_KEY},
             stdout=stream,

@@ -21,7 +21,7 @@ MODULES = {
 # From the ground up. A room is a folder: its modules know those of their own room and of lower
 # floors; rooms of one floor do not know each other.
 GATEWAY = [
-    {"gateway.errors"},
+    {"gateway.errors", "gateway.api_keys", "gateway.listeners"},
     {"gateway.settings"},
     {"gateway.access", "gateway.telemetry", "gateway.local"},
     {"gateway.inference"},

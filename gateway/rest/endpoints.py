@@ -20,9 +20,10 @@ from gateway.inference.embedder import Embedder, EmbeddingCall, Embeddings
 from gateway.inference.estimates import Estimates
 from gateway.inference.lanes import Lane
 from gateway.inference.tensors import count_bytes
+from gateway.rest.body import read_body
 from gateway.rest.contract import EmbeddingResponse, render_response
 from gateway.rest.encoding import encode, json_bytes, number_formats_of
-from gateway.rest.middleware import read_body, run_unless_hung_up
+from gateway.rest.middleware import run_unless_hung_up
 from gateway.rest.parsing import EmbeddingRequest, parse_request
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
@@ -158,7 +159,7 @@ async def list_models(request: Request) -> Response:
 async def retrieve_model(request: Request) -> Response:
     """GET /v1/models/{id}; the slash of an id may arrive raw or as %2F."""
     _authorize(request)
-    name = request.path_params["id"].rstrip("/")
+    name = request.path_params["id"]
     catalogue = _gateway(request).catalogue
     model = await catalogue.find(name)
     if model is None:

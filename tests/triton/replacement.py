@@ -56,8 +56,8 @@ MAX_DIFFERENCE = 1e-6  # of unit vectors, in the company of other calls
 class ExplicitTriton(TritonProcess):
     """Triton that loads and unloads what it is told to."""
 
-    def _command(self) -> list[str]:
-        return [*super()._command(), "--model-control-mode=explicit", "--load-model=*"]
+    def _command(self, backends: Path) -> list[str]:
+        return [*super()._command(backends), "--model-control-mode=explicit", "--load-model=*"]
 
     def tell(self, what: str, model: str) -> None:
         """what: load or unload."""

@@ -17,6 +17,7 @@ import pytest
 
 from export.checkpoint import DEFAULT_CHECKPOINT
 from gateway.local.triton_process import free_ports
+from gateway.rest.paths import nearest_first
 from tests.serving import API_KEY, PATIENCE_SECONDS, Service, run_gateway
 from tests.triton.conftest import TOY_CONFIG, RunTriton
 
@@ -61,6 +62,21 @@ def wrong_method(method: str, path: str, allowed: str) -> Row:
     )  # fmt: skip
 
 
+ROUTES = [
+    *("POST /v1/embeddings", "GET /v1/models", "GET /v1/models/{id}"),
+    *("GET /health", "GET /health/live", "GET /health/ready"),
+    *("GET /metrics", "GET /openapi.json", "GET /"),
+]
+
+
+def no_route(condition: str, method: str, path: str, **changes: Any) -> Row:
+    details = {"method": method, "path": path, "routes": nearest_first(path, ROUTES)}
+    return Row(
+        condition, 404, "not_found_error", "not_found", openai_type="not_found_error",
+        method=method, path=path, details=details, **changes,
+    )  # fmt: skip
+
+
 def no_json(condition: str, content: bytes) -> Row:
     return Row(condition, 400, "bad_request_error", "invalid_json", content=content)
 
@@ -95,10 +111,8 @@ ROWS = [
     unauthorized("another scheme", f"Basic {API_KEY}"),
     unauthorized("a key in another case", f"Bearer {API_KEY.lower()}"),
     unauthorized("unknown key for the models", "wrong", method="GET", path="/v1/models"),
-    Row("unknown route", 404, "not_found_error", "not_found", openai_type="not_found_error",
-        path="/v1/reranking"),
-    Row("unknown route, no key", 404, "not_found_error", "not_found",
-        openai_type="not_found_error", method="GET", path="/nope", authorization=""),
+    no_route("unknown route", "POST", "/v1/reranking"),
+    no_route("unknown route, no key", "GET", "/nope", authorization=""),
     Row("GET of a model not served", 404, "not_found_error", "model_not_found",
         openai_type="not_found_error", method="GET", path="/v1/models/org%2Fnone"),
     wrong_method("GET", EMBEDDINGS, "POST"),
@@ -111,7 +125,7 @@ ROWS = [
     no_json("half an object", b'{"model": "x", "input": ["a'),
     no_json("an array", b"[]"),
     no_json("not UTF-8", b'{"model": "\xff", "input": "x"}'),
-    no_json("UTF-16", '{"input": "x"}'.encode("utf-16")),
+    no_json("UTF-16 without a mark", '{"input": "x"}'.encode("utf-16-le")),
     no_json("NaN", b'{"input": "x", "dimensions": NaN}'),
     no_json("infinity", b'{"input": "x", "dimensions": -Infinity}'),
     no_json("100000 arrays", b"[" * 100_000 + b"]" * 100_000),
