@@ -26,7 +26,9 @@ from gateway.errors import (
 from gateway.inference.catalogue import Catalogue
 from gateway.inference.embedder import Embedder
 from gateway.inference.estimates import Estimates
+from gateway.inference.health import Health
 from gateway.inference.lanes import Lane
+from gateway.inference.readiness import Readiness
 from gateway.rest import endpoints
 from gateway.rest.contract import render_error
 from gateway.rest.endpoints import Gateway, JSONResponse
@@ -43,6 +45,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def create_app(settings: Settings, embedder: Embedder) -> Starlette:
     """The ASGI app; it starts before its models do and answers 503 until they are ready."""
+    catalogue, health = Catalogue(embedder), Health()
     ledger = Ledger(
         max_bytes=settings.max_inflight_bytes,
         max_tokens=settings.max_inflight_tokens,
@@ -53,7 +56,9 @@ def create_app(settings: Settings, embedder: Embedder) -> Starlette:
     app.state.gateway = Gateway(
         settings=settings,
         embedder=embedder,
-        catalogue=Catalogue(embedder),
+        catalogue=catalogue,
+        health=health,
+        readiness=Readiness(catalogue, health, embedder),
         ledger=ledger,
         answers=Lane(settings.max_inflight_bytes // 2),
         estimates=Estimates(),
@@ -113,7 +118,7 @@ def _told_routes() -> list[str]:
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
-    watcher = asyncio.create_task(gateway.catalogue.watch())
+    watcher = asyncio.create_task(gateway.readiness.watch())
     yield
     watcher.cancel()
     with suppress(asyncio.CancelledError):

@@ -26,6 +26,7 @@ from gateway.errors import (
     GatewayError,
     InputTooLong,
     InvalidDimensions,
+    UpstreamError,
 )
 from gateway.inference import tensors
 from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, Repository, Truncation
@@ -95,11 +96,12 @@ class FakeEmbedder:
     """An Embedder whose answers, failures and pauses a test chooses."""
 
     repositories: Repository | GatewayError = field(
-        default_factory=lambda: Repository(True, [Ensemble(ENSEMBLE, parameters=PARAMETERS)])
+        default_factory=lambda: Repository([Ensemble(ENSEMBLE, parameters=PARAMETERS)])
     )
     failure: Exception | None = None
     pause_seconds: float = 0.0
     calls: list[EmbeddingCall] = field(default_factory=list)
+    probes: list[str] = field(default_factory=list)
     cancelled: int = 0
 
     async def embed(self, call: EmbeddingCall) -> Embeddings:
@@ -126,6 +128,14 @@ class FakeEmbedder:
         if asked != NATIVE and model.parameters["matryoshka"] == "false":
             raise DimensionsNotSupported(call.model, NATIVE)
         return asked
+
+    async def probe(self, ensemble: str) -> None:
+        self.probes.append(ensemble)
+        if isinstance(self.failure, UpstreamError):
+            raise self.failure
+
+    def is_busy(self, ensemble: str) -> bool:
+        return False
 
     async def repository(self) -> Repository:
         if isinstance(self.repositories, GatewayError):
@@ -167,9 +177,6 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     pause_seconds: float = 0.0
     requests: list[Any] = field(default_factory=list)
     cancelled: int = 0
-
-    async def ServerReady(self, request: Any, context: Any) -> Any:
-        return service_pb2.ServerReadyResponse(ready=True)
 
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:
         states = self.states or [(name, "READY", "") for name in self.configs]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
@@ -12,15 +11,10 @@ from gateway.errors import AmbiguousModel, TritonUnavailable, UnknownModel, Upst
 from gateway.inference.embedder import Embedder, Ensemble, Repository, State
 from gateway.inference.names import NameIndex, check_name, folder_of_step, names_of
 
-# Seconds between two looks at Triton: short while it comes up, so that recovery is quick.
-INTERVAL_NOT_READY_SECONDS = 0.5
-INTERVAL_READY_SECONDS = 2.0
 # Seconds between two looks for a name that nobody knows.
 LOOK_AGAIN_SECONDS = 0.1
 # Seconds for which a model that was unloaded may be one that is being replaced.
 REPLACING_SECONDS = 30.0
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +93,24 @@ class Catalogue:
         self._looking = asyncio.Lock()
         self._models: dict[str, ServedModel] = {}  # by ensemble
         self._index: NameIndex[ServedModel] = NameIndex()
-        self._pending: dict[str, str] = {}  # ensemble of ours → why it cannot serve
+        self._pending: dict[str, str] = {}  # id or ensemble of ours → why it cannot serve
         self._pending_names: set[str] = set()  # that those answer to, as far as is known
         self._is_unread = False  # whether one of them may answer to any name
         self._unloaded: dict[str, tuple[ServedModel, float]] = {}  # by ensemble, and when
         self._asked_at = float("-inf")
         self._is_away = True
-        self._trouble = "Triton was not asked yet"
+        self._away = "was not asked yet"
 
     @property
     def models(self) -> list[ServedModel]:
         """Every known model, by id."""
         return sorted(self._models.values(), key=lambda model: model.id)
 
-    @property
-    def trouble(self) -> str:
-        """Why not everything can be served; empty when ready."""
-        return self._trouble
+    def troubles(self) -> dict[str, str]:
+        """What of ours does not come, and why; Triton itself, where nothing is known of it."""
+        if self._pending or self._models:
+            return dict(self._pending)
+        return {"Triton": self._away if self._is_away else "serves no model of ours"}
 
     def names_of(self, model: ServedModel) -> list[str]:
         """The names that mean this model and no other."""
@@ -170,17 +165,8 @@ class Catalogue:
                 self._update(await self._embedder.repository())
                 self._is_away = False
             except UpstreamError as error:
-                self._is_away = True
-                self._note(error.message)
+                self._is_away, self._away = True, f"does not answer: {error.message}"
             self._asked_at = now
-
-    async def watch(self) -> None:
-        """Refresh for ever."""
-        while True:
-            await self.refresh()
-            await asyncio.sleep(
-                INTERVAL_NOT_READY_SECONDS if self._trouble else INTERVAL_READY_SECONDS
-            )
 
     def _update(self, repository: Repository) -> None:
         self._pending, self._pending_names, self._is_unread = {}, set(), False
@@ -190,7 +176,6 @@ class Catalogue:
         self._note_unloaded({model.ensemble for model in models})
         self._models = {model.ensemble: model for model in models}
         self._index = NameIndex(self.models)
-        self._note(self._find_trouble(repository))
 
     def _read(self, ensemble: Ensemble, steps: Collection[State]) -> ServedModel | None:
         """The model of an ensemble of ours, as it is or was; None for all others.
@@ -201,7 +186,7 @@ class Catalogue:
         if ensemble.state != "ready":
             if not (known or steps) or not _is_coming(ensemble.state, steps):
                 return None
-            self._pend(ensemble.name, "is not ready", known)
+            self._pend(known.id if known else ensemble.name, "is not ready", known)
             return known
         if "served_name" not in ensemble.parameters:
             return None  # a step, or a model of somebody else
@@ -215,8 +200,8 @@ class Catalogue:
             return None
         return model
 
-    def _pend(self, ensemble: str, why: str, model: ServedModel | None) -> None:
-        self._pending[ensemble] = why
+    def _pend(self, name: str, why: str, model: ServedModel | None) -> None:
+        self._pending[name] = why
         self._is_unread |= model is None
         self._pending_names.update(model.names if model else ())
 
@@ -237,21 +222,6 @@ class Catalogue:
             for name, (model, unloaded_at) in (gone | self._unloaded).items()
             if name not in ensembles and now - unloaded_at < REPLACING_SECONDS
         }
-
-    def _find_trouble(self, repository: Repository) -> str:
-        if self._pending:
-            return "; ".join(f"{name} {why}" for name, why in sorted(self._pending.items()))
-        if not repository.is_ready:
-            return "Triton is not ready"
-        return "" if self._models else "Triton serves no model of ours"
-
-    def _note(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            if trouble:
-                logger.warning("not ready: %s", trouble)
-            else:
-                logger.info("ready: %s", ", ".join(model.id for model in self.models))
-        self._trouble = trouble
 
 
 def _steps_of_ours(ensembles: Iterable[Ensemble]) -> defaultdict[str, list[State]]:

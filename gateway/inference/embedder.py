@@ -75,7 +75,6 @@ class Ensemble:
 class Repository:
     """Triton's models at one moment."""
 
-    is_ready: bool
     ensembles: Sequence[Ensemble]
 
 
@@ -94,6 +93,17 @@ class Embedder(Protocol):
 
         Raises: UpstreamError if Triton does not answer.
         """
+        ...
+
+    async def probe(self, ensemble: str) -> None:
+        """Embeds one short text, past all lanes.
+
+        Raises: UpstreamError.
+        """
+        ...
+
+    def is_busy(self, ensemble: str) -> bool:
+        """Whether Triton has work of this model, probes aside."""
         ...
 
     def waiting_tokens(self) -> Mapping[tuple[str, ...], int]:

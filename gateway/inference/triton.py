@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from gateway.access.keys import ANYBODY
+from gateway.access.ledger import Ledger
 from gateway.errors import (
     ContractMismatch,
     InputTooLong,
@@ -179,6 +181,16 @@ class TritonEmbedder:
         if not task.cancelled():
             task.exception()  # looked at, so that nobody complains where the caller has left
 
+    async def probe(self, ensemble: str) -> None:
+        call = probing(ensemble)
+        with map_rpc_errors(call):
+            answer = await self._stub.ModelInfer(build_request(call, [0]), timeout=LOST_SECONDS)
+        read_answer(answer, call, 1)
+
+    def is_busy(self, ensemble: str) -> bool:
+        lanes = self._lanes[ensemble]
+        return bool(lanes.bulk.in_flight_tokens or lanes.interactive.in_flight_tokens)
+
     def waiting_tokens(self) -> Mapping[tuple[str, ...], int]:
         return self._sum_lanes(lambda lane: lane.waiting_tokens)
 
@@ -197,13 +209,12 @@ class TritonEmbedder:
 
         Raises: UpstreamError.
         """
-        server = await self._ask("ServerReady", service_pb2.ServerReadyRequest())
         index = await self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest())
         states = read_states(index)
         ensembles = await asyncio.gather(
             *(self._describe(name, state) for name, state in sorted(states.items()))
         )
-        return Repository(server.ready, ensembles)
+        return Repository(ensembles)
 
     async def _describe(self, name: str, state: State) -> Ensemble:
         if state != "ready" or folder_of_step(name):
@@ -217,6 +228,22 @@ class TritonEmbedder:
     async def _ask(self, method: str, question: Message) -> Message:
         with map_rpc_errors():
             return await getattr(self._stub, method)(question, timeout=ASK_TIMEOUT_SECONDS)
+
+
+def probing(ensemble: str) -> EmbeddingCall:
+    """A call that owes nothing to anybody: of a text that every tokenizer knows."""
+    return EmbeddingCall(
+        model="",
+        ensemble=ensemble,
+        texts=[b"ready?"],
+        token_estimates=[4],
+        number_formats=("float",),
+        dimensions=None,
+        normalized=True,
+        truncation="end",
+        entry=Ledger(max_bytes=0, max_tokens=0, small_tokens=0).open(ANYBODY),
+        request_id="probe",
+    )
 
 
 def read_states(index: service_pb2.RepositoryIndexResponse) -> dict[str, State]:

@@ -18,7 +18,9 @@ from gateway.errors import ModelNotFound, TritonUnavailable
 from gateway.inference.catalogue import Catalogue, ServedModel
 from gateway.inference.embedder import Embedder, EmbeddingCall, Embeddings
 from gateway.inference.estimates import Estimates
+from gateway.inference.health import Health
 from gateway.inference.lanes import Lane
+from gateway.inference.readiness import Readiness, describe
 from gateway.inference.tensors import count_bytes
 from gateway.rest.body import read_body
 from gateway.rest.contract import EmbeddingResponse, render_response
@@ -30,8 +32,6 @@ from gateway.telemetry.metrics import Metrics
 
 # Bytes of an answer that are handed to the server at once; it waits before it takes more.
 PART_BYTES = 256 * 1024
-# Seconds that a readiness answer may be old.
-READY_MAX_AGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Gateway:
     settings: Settings
     embedder: Embedder
     catalogue: Catalogue
+    health: Health
+    readiness: Readiness
     ledger: Ledger
     answers: Lane  # bytes of answers that are written and not yet sent
     estimates: Estimates
@@ -102,7 +104,8 @@ async def create_embeddings(request: Request) -> Response:
 async def _embed(request: Request, call: EmbeddingCall, asked: EmbeddingRequest) -> Embeddings:
     """The embeddings, when there is room to write the answer too."""
     gateway = _gateway(request)
-    embeddings = await gateway.embedder.embed(call)
+    with gateway.health.noting(call.ensemble):
+        embeddings = await gateway.embedder.embed(call)
     size = json_bytes(embeddings.arrays, asked.formats)
     await gateway.answers.take(call.entry.caller, size)
     request.state.exits.callback(gateway.answers.give_back, size)
@@ -147,7 +150,7 @@ async def list_models(request: Request) -> Response:
     """GET /v1/models."""
     _authorize(request)
     catalogue = _gateway(request).catalogue
-    if not catalogue.models and catalogue.trouble:
+    if not catalogue.models and catalogue.troubles():
         raise TritonUnavailable("the models are not loaded yet")
     body = {
         "object": "list",
@@ -193,11 +196,10 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """GET /health/ready: every known model can serve, as Triton said at most a second ago."""
-    catalogue = _gateway(request).catalogue
-    await catalogue.refresh(max_age_seconds=READY_MAX_AGE_SECONDS)
-    if catalogue.trouble:
-        raise TritonUnavailable("not every model is ready")
+    """GET /health/ready: a call of any known model would succeed."""
+    troubles = await _gateway(request).readiness.look()
+    if troubles:
+        raise TritonUnavailable(f"not ready: {describe(troubles)}", {"models": troubles})
     return JSONResponse(b'{"status":"ok"}')
 
 

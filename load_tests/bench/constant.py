@@ -33,9 +33,6 @@ class ConstantStub:
     def __init__(self, channel: Any) -> None:
         pass
 
-    async def ServerReady(self, request: Any, timeout: float) -> Any:
-        return service_pb2.ServerReadyResponse(ready=True)
-
     async def RepositoryIndex(self, request: Any, timeout: float) -> Any:
         entry = service_pb2.RepositoryIndexResponse.ModelIndex
         return service_pb2.RepositoryIndexResponse(

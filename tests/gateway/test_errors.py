@@ -127,7 +127,7 @@ def embedder() -> FakeEmbedder:
         Ensemble(ENSEMBLE, parameters=PARAMETERS),
         Ensemble("org--fixed", parameters=FIXED_PARAMETERS),
     ]
-    return FakeEmbedder(Repository(True, ensembles))
+    return FakeEmbedder(Repository(ensembles))
 
 
 async def send(client: httpx.AsyncClient, row: Row) -> httpx.Response:

@@ -28,8 +28,8 @@ def steps(folder: str, *states: State, edition: str = "0123456789ab") -> list[En
 class Triton:
     """A catalogue, what it is told next, how often, and by which clock."""
 
-    def __init__(self, *ensembles: Ensemble, is_ready: bool = True) -> None:
-        self.embedder = FakeEmbedder(Repository(is_ready, ensembles))
+    def __init__(self, *ensembles: Ensemble) -> None:
+        self.embedder = FakeEmbedder(Repository(ensembles))
         self.embedder.repository = self.repository  # type: ignore[method-assign]
         self.asked = 0
         self.now: float | None = None  # None: as time goes by
@@ -42,14 +42,14 @@ class Triton:
         return await FakeEmbedder.repository(self.embedder)
 
     def now_lists(self, *ensembles: Ensemble) -> None:
-        self.embedder.repositories = Repository(True, ensembles)
+        self.embedder.repositories = Repository(ensembles)
 
     def goes_away(self) -> None:
         self.embedder.repositories = TritonUnavailable("away")
 
 
-async def catalogue_of(*ensembles: Ensemble, is_ready: bool = True) -> Catalogue:
-    catalogue = Triton(*ensembles, is_ready=is_ready).catalogue
+async def catalogue_of(*ensembles: Ensemble) -> Catalogue:
+    catalogue = Triton(*ensembles).catalogue
     await catalogue.refresh()
     return catalogue
 
@@ -96,11 +96,14 @@ async def test_a_name_of_two_models_is_refused_with_both() -> None:
     assert {"one/emb": ["one/emb"], "two/emb": ["two/emb"], "x": ["x", "y"]} == names
 
 
+TWIN = "shares its id a/m with another"
+
+
 async def test_two_models_with_one_id_are_both_refused() -> None:
     twin = Ensemble("copy", parameters=ensemble("a/m").parameters)
     catalogue = await catalogue_of(ensemble("a/m"), twin, ensemble("b"))
     assert [LATER, LATER, "b"] == [await told(catalogue, name) for name in ("a/m", "m", "b")]
-    assert "a--m shares its id a/m with another; copy shares" in catalogue.trouble
+    assert {"a--m": TWIN, "copy": TWIN} == catalogue.troubles()
     assert UNKNOWN == await told(catalogue, "other")
 
 
@@ -126,7 +129,7 @@ async def test_known_models_stay_known_while_triton_is_away() -> None:
     created = (await catalogue.resolve("m")).created
     triton.goes_away()
     await catalogue.refresh()
-    assert ("away", created) == (catalogue.trouble, (await catalogue.resolve("m")).created)
+    assert ({}, created) == (catalogue.troubles(), (await catalogue.resolve("m")).created)
     assert LATER == await told(catalogue, "other")  # it may have come
 
 
@@ -157,7 +160,7 @@ async def test_a_model_that_was_unloaded_may_be_one_that_is_replaced() -> None:
     await triton.catalogue.refresh()
     assert [LATER, LATER, UNKNOWN] == [await told(triton.catalogue, name) for name in "axy"]
     assert ["b"] == [model.id for model in triton.catalogue.models]
-    assert "" == triton.catalogue.trouble
+    assert {} == triton.catalogue.troubles()
     triton.now = 1029.9
     await triton.catalogue.refresh()
     assert [LATER, LATER, UNKNOWN] == [await told(triton.catalogue, name) for name in "axy"]
@@ -196,7 +199,7 @@ async def test_while_a_model_of_ours_comes_nobody_knows_its_names(
 ) -> None:
     coming = Ensemble("org--my~~big", state)
     catalogue = await catalogue_of(ensemble("a"), coming, *steps("org--my~~big", *of_steps))
-    assert "org--my~~big is not ready" == catalogue.trouble
+    assert {"org--my~~big": "is not ready"} == catalogue.troubles()
     for name in ("org/my--big", "my--big", "any-alias"):
         assert LATER == await told(catalogue, name)
     assert "a" == await told(catalogue, "a")
@@ -214,7 +217,7 @@ async def test_a_model_that_nobody_wants_is_no_trouble(
     state: State, of_steps: Sequence[State]
 ) -> None:
     catalogue = await catalogue_of(ensemble("a"), Ensemble("b", state), *steps("b", *of_steps))
-    assert "" == catalogue.trouble
+    assert {} == catalogue.troubles()
     assert UNKNOWN == await told(catalogue, "b")
 
 
@@ -224,7 +227,7 @@ async def test_a_model_that_nobody_wants_is_no_trouble(
 async def test_models_of_others_never_count(name: str) -> None:
     theirs = Ensemble(name, "loading"), Ensemble("b", "loading")
     catalogue = await catalogue_of(ensemble("a"), *theirs)
-    assert "" == catalogue.trouble
+    assert {} == catalogue.troubles()
     assert UNKNOWN == await told(catalogue, "b")
 
 
@@ -234,7 +237,7 @@ async def test_a_model_that_loads_again_keeps_its_names() -> None:
     triton.now_lists(Ensemble("a", "loading"), *steps("a", "loading"))
     await triton.catalogue.refresh()
     assert ["a", "a", UNKNOWN] == [await told(triton.catalogue, name) for name in "axy"]
-    assert "a is not ready" == triton.catalogue.trouble
+    assert {"a": "is not ready"} == triton.catalogue.troubles()
 
 
 BROKEN = [
@@ -259,33 +262,29 @@ async def test_what_cannot_be_read_keeps_the_gateway_from_being_ready(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         catalogue = await catalogue_of(ensemble("good"), broken)
-    assert why in catalogue.trouble
-    assert why in caplog.text
+    assert why in catalogue.troubles()["m"]
     assert ["good", LATER, LATER] == [await told(catalogue, name) for name in ("good", "m", "x")]
 
 
 async def test_what_does_not_fit_keeps_the_gateway_from_being_ready() -> None:
     wrong = Ensemble("b", "ready", ensemble("b").parameters, mismatch="output FLOAT is missing")
     catalogue = await catalogue_of(ensemble("a"), wrong)
-    assert "b does not fit this gateway: output FLOAT is missing" == catalogue.trouble
+    assert {"b": "does not fit this gateway: output FLOAT is missing"} == catalogue.troubles()
     assert ["a", LATER, UNKNOWN] == [await told(catalogue, name) for name in "abc"]
 
 
 async def test_a_triton_without_models_of_ours_is_not_ready() -> None:
     catalogue = await catalogue_of(Ensemble("resnet"))
-    assert catalogue.trouble == "Triton serves no model of ours"
+    assert {"Triton": "serves no model of ours"} == catalogue.troubles()
     assert LATER == await told(catalogue, "m")
 
 
-async def test_a_triton_that_says_no_is_not_ready() -> None:
-    assert (await catalogue_of(ensemble("m"), is_ready=False)).trouble == "Triton is not ready"
-
-
-async def test_trouble_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    catalogue = Catalogue(FakeEmbedder(TritonUnavailable("away")))
-    for _ in range(3):
-        await catalogue.refresh()
-    assert [record.message for record in caplog.records] == ["not ready: away"]
+async def test_a_triton_that_was_never_heard_is_not_ready() -> None:
+    triton = Triton()
+    assert {"Triton": "was not asked yet"} == triton.catalogue.troubles()
+    triton.goes_away()
+    await triton.catalogue.refresh()
+    assert {"Triton": "does not answer: away"} == triton.catalogue.troubles()
 
 
 async def test_a_recent_answer_is_not_asked_for_again() -> None:
@@ -293,23 +292,7 @@ async def test_a_recent_answer_is_not_asked_for_again() -> None:
     await triton.catalogue.refresh()
     triton.goes_away()
     await triton.catalogue.refresh(max_age_seconds=60)
-    assert triton.catalogue.trouble == ""
-
-
-async def test_triton_is_watched_twice_a_second_until_all_is_well(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    triton = Triton(ensemble("m"))
-    triton.goes_away()
-    with caplog.at_level(logging.INFO):
-        watching = asyncio.create_task(triton.catalogue.watch())
-        await asyncio.sleep(0.7)
-        assert 2 == triton.asked
-        triton.now_lists(ensemble("m"))
-        await asyncio.sleep(1.3)
-    assert ("", 3) == (triton.catalogue.trouble, triton.asked)  # at 1 s, and next at 3 s
-    assert ["not ready: away", "ready: m"] == [record.message for record in caplog.records]
-    watching.cancel()
+    assert triton.catalogue.troubles() == {}
 
 
 async def test_a_recent_answer_is_good_for_as_long_as_is_said() -> None:

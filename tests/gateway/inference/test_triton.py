@@ -467,7 +467,6 @@ async def test_an_answer_of_another_shape_is_refused(
 
 async def test_the_repository_tells_what_is_served(embedder: TritonEmbedder) -> None:
     repository = await embedder.repository()
-    assert repository.is_ready
     assert [Ensemble(ENSEMBLE, "ready", PARAMETERS), Ensemble(STEP)] == repository.ensembles
 
 

@@ -139,7 +139,7 @@ async def test_models_are_listed_with_the_names_that_mean_them(
 ) -> None:
     known = Ensemble(ENSEMBLE, parameters=PARAMETERS)
     other = Ensemble("x", parameters=PARAMETERS | {"served_name": "x", "aliases": '["large", "y"]'})
-    embedder.repositories = Repository(True, [known, other])
+    embedder.repositories = Repository([known, other])
     await app.state.gateway.catalogue.refresh()
     listed = (await client.get("/v1/models")).json()["data"]
     names = {model["id"]: model["names"] for model in listed}
@@ -229,7 +229,7 @@ async def test_ready_is_honest(
     client: httpx.AsyncClient, app: Starlette, embedder: FakeEmbedder
 ) -> None:
     assert (await client.get("/health/ready")).status_code == 200
-    embedder.repositories = Repository(True, [Ensemble(ENSEMBLE, "loading")])
+    embedder.repositories = Repository([Ensemble(ENSEMBLE, "loading")])
     await app.state.gateway.catalogue.refresh()
     assert (await client.get("/health/ready")).status_code == 503
 
@@ -239,9 +239,9 @@ async def test_a_model_that_loads_again_is_known_and_not_ready(
 ) -> None:
     known = Ensemble(ENSEMBLE, parameters=PARAMETERS)
     other = Ensemble("other", parameters=PARAMETERS | {"served_name": "other", "aliases": "[]"})
-    embedder.repositories = Repository(True, [known, other])
+    embedder.repositories = Repository([known, other])
     await app.state.gateway.catalogue.refresh()
-    embedder.repositories = Repository(True, [known, Ensemble("other", "loading")])
+    embedder.repositories = Repository([known, Ensemble("other", "loading")])
     await app.state.gateway.catalogue.refresh()
     assert (await client.get("/health/ready")).status_code == 503
     assert (await embed(client)).status_code == 200
