@@ -207,10 +207,28 @@ async def test_a_repeated_call_that_has_no_room_is_told_to_come_back(
     tokens = sum(call_for(*MANY).token_estimates)
     ledger = Ledger(max_bytes=10**9, max_tokens=tokens, small_tokens=512)
     call = call_for(*MANY, ledger=ledger)
-    triton.editions = cycle(["7", "8"])
+    triton.editions = chain(["7"], repeat("8"))
     triton.pause_seconds = 0.05
     with pytest.raises(ModelReplaced):
         await embedder.embed(call)
+    assert len(triton.requests) < 8
+
+
+async def test_a_repeated_call_is_admitted_again(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    ledger = roomy_ledger()
+    call = call_for(*MANY, ledger=ledger)
+    triton.editions = chain(["7"], repeat("8"))
+    triton.pause_seconds = 0.05
+    task = asyncio.create_task(embedder.embed(call))
+    seen = []
+    while not task.done():
+        seen.append(held(ledger))
+        await asyncio.sleep(0.005)
+    assert "8" == task.result().edition
+    assert min(waiting for waiting, _ in seen) >= 0
+    assert held(ledger) == (0, 0)
 
 
 async def test_one_chunk_has_one_edition(embedder: TritonEmbedder, triton: FakeTriton) -> None:
