@@ -53,6 +53,7 @@ def test_the_table_is_that_of_the_repository() -> None:
         "TOKEN_COUNT": ("INT32", (-1,)),
         "WIDTH": ("INT32", (1,)),
     }
+    assert {"end": 0, "start": 1, "none": 2} == tensors.TRUNCATION_CODES
 
 
 @pytest.mark.parametrize(

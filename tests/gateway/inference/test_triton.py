@@ -201,16 +201,44 @@ async def test_a_call_that_meets_a_new_edition_twice_is_told_to_come_back(
     assert len(triton.requests) <= 2 * 8
 
 
-async def test_a_repeated_call_that_has_no_room_is_told_to_come_back(
-    embedder: TritonEmbedder, triton: FakeTriton
-) -> None:
+class SlowInPart(FakeTriton):
+    """Takes its time for the last of many texts."""
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:
+        answer = await super().ModelInfer(request, context)
+        if MANY[-1] in unpack_texts(request.raw_input_contents[0]):
+            await asyncio.sleep(0.3)
+        return answer
+
+
+async def test_a_repeated_call_that_has_no_room_is_told_to_come_back() -> None:
+    """Triton still has a part of the first attempt, and that counts."""
     tokens = sum(call_for(*MANY).token_estimates)
     ledger = Ledger(max_bytes=10**9, max_tokens=tokens, small_tokens=512)
+    triton = SlowInPart(editions=chain(["7"], repeat("8")))
+    async with serve_triton(triton) as port:
+        embedder = TritonEmbedder(f"127.0.0.1:{port}", chunk_tokens=256)
+        with pytest.raises(ModelReplaced):
+            await embedder.embed(call_for(*MANY, ledger=ledger))
+        await embedder.close()
+    assert 4 == len(triton.requests)
+
+
+async def test_a_repeated_call_is_admitted_again(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    ledger = roomy_ledger()
     call = call_for(*MANY, ledger=ledger)
-    triton.editions = cycle(["7", "8"])
+    triton.editions = chain(["7"], repeat("8"))
     triton.pause_seconds = 0.05
-    with pytest.raises(ModelReplaced):
-        await embedder.embed(call)
+    task = asyncio.create_task(embedder.embed(call))
+    seen = []
+    while not task.done():
+        seen.append(held(ledger))
+        await asyncio.sleep(0.005)
+    assert "8" == task.result().edition
+    assert min(waiting for waiting, _ in seen) >= 0
+    assert held(ledger) == (0, 0)
 
 
 async def test_one_chunk_has_one_edition(embedder: TritonEmbedder, triton: FakeTriton) -> None:
