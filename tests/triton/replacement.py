@@ -40,6 +40,7 @@ from tests.texts import mixed_texts
 NAME, FOLDER = "tiny/m", "tiny--m"
 SIZES = (32, 64)
 CUT = 48  # what the smaller model refuses
+WAYS = ("as documented", "new steps by hand first", "old steps unloaded first")
 CALLERS = 8
 TEXTS = mixed_texts(40, longest_words=30)
 CALLS: list[tuple[slice, dict[str, Any]]] = [
@@ -74,6 +75,7 @@ class World:
     triton: ExplicitTriton = field(init=False)
     references: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    way: str = WAYS[0]  # of the last switch
 
     def __post_init__(self) -> None:
         for size in SIZES:
@@ -103,19 +105,20 @@ class World:
         cpu = CpuEncoder(encoder / "model.onnx", threads=1)
         return np.concatenate([cpu.embed(*packed.tokenize([text])) for text in TEXTS])
 
-    def replace(self, size: int, way: int) -> None:
-        """One switch by the operator, and what has to be true after it."""
+    def replace(self, size: int, way: str) -> None:
+        """One switch by the operator."""
         replaced = self.export(size).replaced
+        self.way = way
         (edition,) = {path.name.split("@")[1][:12] for path in self.output.glob(f"{FOLDER}@*")}
-        if way == 2:
+        if way == WAYS[2]:
             for step in replaced:
                 self.triton.tell("unload", step)
-        if way == 1:
+        if way == WAYS[1]:
             for step in STEP_NAMES:
                 self.triton.tell("load", step_folder(FOLDER, edition, step))
         self.triton.tell("load", FOLDER)
         self.counts["replaced"] += 1
-        if way != 2:
+        if way != WAYS[2]:
             for step in replaced:
                 self.triton.tell("unload", step)
 
@@ -123,7 +126,7 @@ class World:
         """An answer is of one edition or a refusal that a client repeats; else AssertionError."""
         if response.status_code == 503:
             assert 1 <= int(response.headers["retry-after"]) <= 30
-            self.counts["503"] += 1
+            self.counts[f"503, {self.way}: {response.json()['message']}"] += 1
             return
         body = response.json()
         if response.status_code == 422:
@@ -172,7 +175,7 @@ async def replace_under_load(world: World, url: httpx.URL, times: int) -> None:
         ]
         for number in range(times):
             size = SIZES[(number + 1) % 2]
-            await asyncio.to_thread(partial(world.replace, size, way=number % 3))
+            await asyncio.to_thread(partial(world.replace, size, way=WAYS[number % 3]))
             body = {"model": NAME, "input": "x"}
             answer = (await client.post("/v1/embeddings", json=body)).json()
             assert answer["dimensions"] == size, "an old edition after the switch"
@@ -206,7 +209,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         running(Path(folder)) as (world, client),
     ):
         asyncio.run(replace_under_load(world, client.base_url, options.times))
-    print(f"{dict(sorted(world.counts.items()))}, {time.monotonic() - started:.0f} s")
+    for what, count in sorted(world.counts.items()):
+        print(f"{count:6} {what}")
+    print(f"{time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":
