@@ -294,6 +294,9 @@ AWAY = Row(
     "Triton away", 503, "service_unavailable_error", "service_unavailable",
     openai_type="server_error", headers={"retry-after": "2"},
 )  # fmt: skip
+NOT_READY = replace(
+    AWAY, details={"models": {"Triton": "does not answer: the inference server is not ready"}}
+)
 OVERLOADED = Row(
     "too much in flight", 429, "too_many_requests_error", "overloaded",
     openai_type="rate_limit_error", details={"retry_after": 1}, headers={"retry-after": "1"},
@@ -371,5 +374,5 @@ def test_the_deadline_of_the_gateway_passes(fragile_triton: int) -> None:
 def test_triton_is_away() -> None:
     with run_gateway(free_ports(1)[0], awaited="/health/live") as client:
         check(call(client, AWAY), AWAY)
-        check(client.get("/health/ready"), AWAY)
+        check(client.get("/health/ready"), NOT_READY)
         check(client.get("/v1/models", headers={"Authorization": API_KEY}), AWAY)
