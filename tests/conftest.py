@@ -1,8 +1,12 @@
 """Fixtures of every ring; those of one folder's modules stand in that folder."""
 
+import os
 from collections.abc import AsyncIterator
 
 import pytest
+
+# Some tests import onnxruntime themselves, which reports to its maker otherwise.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,10 @@ import asyncio
 import json
 import math
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 from zlib import crc32
 
@@ -20,13 +21,20 @@ from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from gateway.access.ledger import Ledger
-from gateway.errors import GatewayError, InputTooLong
+from gateway.errors import (
+    DimensionsNotSupported,
+    GatewayError,
+    InputTooLong,
+    InvalidDimensions,
+    UpstreamError,
+)
 from gateway.inference import tensors
 from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, Repository, Truncation
 from load_tests.bench.constant import declare
 
 MODEL = "mixedbread-ai/mxbai-embed-large-v1"
 ENSEMBLE = "mixedbread-ai--mxbai-embed-large-v1"
+STEP = f"{ENSEMBLE}@0123456789ab-encoder"
 PARAMETERS = {
     "served_name": MODEL,
     "aliases": '["large"]',
@@ -36,6 +44,8 @@ PARAMETERS = {
     "revision": "abc",
 }
 MAX_LENGTH = int(PARAMETERS["max_length"])
+NATIVE = int(PARAMETERS["dimensions"])
+EDITION = "7"
 
 
 def roomy_ledger() -> Ledger:
@@ -86,11 +96,12 @@ class FakeEmbedder:
     """An Embedder whose answers, failures and pauses a test chooses."""
 
     repositories: Repository | GatewayError = field(
-        default_factory=lambda: Repository(True, [Ensemble(ENSEMBLE, parameters=PARAMETERS)])
+        default_factory=lambda: Repository([Ensemble(ENSEMBLE, parameters=PARAMETERS)])
     )
     failure: Exception | None = None
     pause_seconds: float = 0.0
     calls: list[EmbeddingCall] = field(default_factory=list)
+    probes: list[str] = field(default_factory=list)
     cancelled: int = 0
 
     async def embed(self, call: EmbeddingCall) -> Embeddings:
@@ -103,8 +114,28 @@ class FakeEmbedder:
         if self.failure:
             raise self.failure
         counts = count_tokens(call.texts, call.truncation)
-        arrays = quantize(embed_raw(call.texts), call.dimensions, call.normalized)
-        return Embeddings({name: arrays[name] for name in call.number_formats}, counts)
+        d = self._dimensions(call)
+        arrays = quantize(embed_raw(call.texts), d, call.normalized)
+        chosen = {name: arrays[name] for name in call.number_formats}
+        return Embeddings(chosen, counts, d, EDITION)
+
+    def _dimensions(self, call: EmbeddingCall) -> int:
+        asked = NATIVE if call.dimensions is None else call.dimensions
+        if not 1 <= asked <= NATIVE:
+            raise InvalidDimensions(asked, NATIVE)
+        assert isinstance(self.repositories, Repository)
+        (model,) = (e for e in self.repositories.ensembles if e.name == call.ensemble)
+        if asked != NATIVE and model.parameters["matryoshka"] == "false":
+            raise DimensionsNotSupported(call.model, NATIVE)
+        return asked
+
+    async def probe(self, ensemble: str) -> None:
+        self.probes.append(ensemble)
+        if isinstance(self.failure, UpstreamError):
+            raise self.failure
+
+    def is_busy(self, ensemble: str) -> bool:
+        return False
 
     async def repository(self) -> Repository:
         if isinstance(self.repositories, GatewayError):
@@ -133,19 +164,19 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     configs: dict[str, Any] = field(
         default_factory=lambda: {
             ENSEMBLE: declare_ensemble(),
-            f"{ENSEMBLE}-encoder": model_config_pb2.ModelConfig(name=f"{ENSEMBLE}-encoder"),
+            STEP: model_config_pb2.ModelConfig(name=STEP),
         }
     )
     states: list[tuple[str, str, str]] = field(default_factory=list)
     failure: tuple[grpc.StatusCode, str] | None = None
     failing_text: bytes | None = None  # None: every request fails, if any
     replaced: dict[str, NDArray[Any]] = field(default_factory=dict)  # outputs of another shape
+    native: int = NATIVE
+    matryoshka: bool = True
+    editions: Iterator[str] = field(default_factory=lambda: repeat(EDITION))  # of each answer
     pause_seconds: float = 0.0
     requests: list[Any] = field(default_factory=list)
     cancelled: int = 0
-
-    async def ServerReady(self, request: Any, context: Any) -> Any:
-        return service_pb2.ServerReadyResponse(ready=True)
 
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:
         states = self.states or [(name, "READY", "") for name in self.configs]
@@ -155,6 +186,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         )
 
     async def ModelConfig(self, request: Any, context: Any) -> Any:
+        if request.name not in self.configs:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "has no available versions")
         return service_pb2.ModelConfigResponse(config=self.configs[request.name])
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
@@ -170,15 +203,22 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         return await self._infer(request, texts, context)
 
     async def _infer(self, request: Any, texts: list[bytes], context: Any) -> Any:
-        truncation, d = (struct.unpack("<i", raw)[0] for raw in request.raw_input_contents[1:3])
+        truncation, asked = (struct.unpack("<i", raw)[0] for raw in request.raw_input_contents[1:3])
         try:
             counts = count_tokens(texts, ("end", "start", "none")[truncation])
         except InputTooLong as error:
             message = f"in ensemble '{ENSEMBLE}', INPUT_TOO_LONG {json.dumps(error.details)}"
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
-        arrays = quantize(embed_raw(texts), d, request.raw_input_contents[3] == b"\x01")
+        d = asked or self.native
+        if not 1 <= d <= self.native or (d < self.native and not self.matryoshka):
+            report = {"dimensions": asked, "native": self.native, "matryoshka": self.matryoshka}
+            message = f"in ensemble '{ENSEMBLE}', DIMENSIONS_REFUSED {json.dumps(report)}"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
+        raw = embed_raw(texts, self.native)
+        arrays = quantize(raw, d, request.raw_input_contents[3] == b"\x01")
         outputs = {tensor.name: arrays[name] for name, tensor in tensors.EMBEDDINGS.items()}
-        return render_outputs(request, outputs | {"TOKEN_COUNT": counts} | self.replaced)
+        outputs |= {"TOKEN_COUNT": counts, "WIDTH": np.array([d], dtype=np.int32)}
+        return render_outputs(request, outputs | self.replaced, next(self.editions))
 
 
 def unpack_texts(raw: bytes) -> list[bytes]:
@@ -191,12 +231,13 @@ def unpack_texts(raw: bytes) -> list[bytes]:
     return texts
 
 
-def render_outputs(request: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+def render_outputs(request: Any, arrays: dict[str, NDArray[Any]], edition: str) -> Any:
     """The outputs the request names, in its order."""
     wanted = [output.name for output in request.outputs]
     tensor = service_pb2.ModelInferResponse.InferOutputTensor
     return service_pb2.ModelInferResponse(
         model_name=request.model_name,
+        model_version=edition,
         outputs=[tensor(name=name, shape=arrays[name].shape) for name in wanted],
         raw_output_contents=[arrays[name].tobytes() for name in wanted],
     )

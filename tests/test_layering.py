@@ -21,7 +21,7 @@ MODULES = {
 # From the ground up. A room is a folder: its modules know those of their own room and of lower
 # floors; rooms of one floor do not know each other.
 GATEWAY = [
-    {"gateway.errors"},
+    {"gateway.errors", "gateway.api_keys", "gateway.listeners"},
     {"gateway.settings"},
     {"gateway.access", "gateway.telemetry", "gateway.local"},
     {"gateway.inference"},
@@ -31,11 +31,12 @@ GATEWAY = [
     {"gateway.__main__", "gateway.local.__main__"},
 ]
 EXPORT = [
-    {"export.errors", "export.steps"},
-    {"export.checkpoint", "export.tokenizer"},
+    {"export.errors", "export.steps", "export.writing"},
+    {"export.checkpoint", "export.names", "export.tokenizer"},
     {"export.graph"},
     {"export.repository"},
-    {"export.manifest", "export.verification"},
+    {"export.contents", "export.manifest", "export.verification"},
+    {"export.output"},
     {"export.pipeline"},
     {"export.__main__", "export"},
 ]

@@ -18,6 +18,7 @@ from transformers import AutoModel, PreTrainedModel
 from export.checkpoint import Pooling
 from export.errors import ConversionFailed, UnsupportedModel
 from export.graph import flattening, footprint, fusion, packed, rendering
+from export.writing import writing
 
 OPSET = 20
 UNUSED_WEIGHTS = "pooler."  # BERT's dense + tanh, which no embedding model here goes through
@@ -103,8 +104,12 @@ def write_model(model: onnx_ir.Model, path: Path) -> None:
 
     Apart, because weights inside of a protobuf message end at 2 GiB and are held in memory
     six times over on their way: 8.9 GB at the peak for 1.3 GB of BERT-large, against 2.1 GB.
+
+    Raises: OSError.
     """
-    onnx_ir.save(model, path, external_data=f"{path.name}.data")
+    weights = [value.const_value for value in model.graph.initializers.values()]
+    with writing(path, sum(weight.nbytes for weight in weights if weight is not None)):
+        onnx_ir.save(model, path, external_data=f"{path.name}.data")
 
 
 def _trace(encoder: PackedEncoder) -> onnx_ir.Model:

@@ -7,8 +7,12 @@ import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# Else onnxruntime reports to its maker, from its import on.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
 
 Ids = NDArray[np.int64]
 Lengths = NDArray[np.int32]

@@ -12,6 +12,35 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+NATIVE = 0  # the value of the tensor DIMENSIONS that asks for no cut
+
+
+class DimensionsRefused(ValueError):
+    """A cut that the model does not allow.
+
+    details  what was asked for, and what the model allows
+    """
+
+    def __init__(self, asked: int, native: int, matryoshka: bool) -> None:
+        super().__init__(f"{asked} of {native} dimensions")
+        self.details = {"dimensions": asked, "native": native, "matryoshka": matryoshka}
+
+
+def resolve_dimensions(asked: int, native: int, matryoshka: bool) -> int:
+    """d, the dimensions of the answer.
+
+    asked       d, or NATIVE
+    native      D, of the embeddings that are there
+    matryoshka  whether the model was trained for cut dimensions
+
+    Raises: DimensionsRefused above D, below 1, and below D unless trained for it.
+    """
+    if asked in (NATIVE, native):
+        return native
+    if matryoshka and 1 <= asked < native:
+        return asked
+    raise DimensionsRefused(asked, native, matryoshka)
+
 
 def truncate_dimensions(embeddings: Floats, dimensions: int) -> Floats:
     """The first d dimensions: (N, D) → (N, d). The Matryoshka cut comes before the norm."""
@@ -62,13 +91,13 @@ def to_binary(embeddings: Floats) -> NDArray[np.int8]:
 def quantize(
     embeddings: Floats, dimensions: int, normalized: bool, formats: Iterable[str]
 ) -> dict[str, NDArray[Any]]:
-    """The asked formats of pooled embeddings.
+    """The asked outputs for pooled embeddings.
 
     embeddings  (N, D) float32, as the encoder pools them
     dimensions  d, 1..D
     normalized  whether FLOAT and FLOAT16 have length 1; the others do not depend on it
-    formats     names out of FLOAT FLOAT16 INT8 UINT8 BINARY UBINARY
-    returns     format → (N, d) or (N, ⌈d/8⌉)
+    formats     names out of FLOAT FLOAT16 INT8 UINT8 BINARY UBINARY, and WIDTH
+    returns     format → (N, d) or (N, ⌈d/8⌉); WIDTH → (1,) int32, d
 
     Raises: FloatingPointError if an embedding is not finite.
     """
@@ -84,5 +113,6 @@ def quantize(
         "UINT8": lambda: to_uint8(unit),
         "BINARY": lambda: to_binary(cut),
         "UBINARY": lambda: to_ubinary(cut),
+        "WIDTH": lambda: np.array([cut.shape[1]], dtype=np.int32),
     }
     return {name: makers[name]() for name in formats}

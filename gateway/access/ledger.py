@@ -153,12 +153,12 @@ class Entry:
         self._bytes = total
 
     def admit(self, tokens: int) -> None:
-        """Takes room for the work of this call, all of which waits at first.
+        """Takes room for the work of this call, all of which waits at first, and again if repeated.
 
         Raises: Overloaded.
         """
-        self._ledger._admit(self.caller.key, tokens)
-        self._waiting_tokens += tokens
+        self._ledger._admit(self.caller.key, tokens - self._waiting_tokens)
+        self._waiting_tokens = tokens
 
     def send(self, tokens: int) -> None:
         """Notes that Triton has a part of what waited."""

@@ -2,25 +2,19 @@
 
 import asyncio
 import json
-import logging
 import time
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from gateway.errors import (
-    DimensionsNotSupported,
-    InvalidDimensions,
-    TritonUnavailable,
-    UnknownModel,
-    UpstreamError,
-)
-from gateway.inference.embedder import Embedder, Ensemble, Repository
+from gateway.errors import AmbiguousModel, TritonUnavailable, UnknownModel, UpstreamError
+from gateway.inference.embedder import Embedder, Ensemble, Repository, State
+from gateway.inference.names import NameIndex, check_name, folder_of_step, names_of
 
-# Seconds between two looks at Triton: short while it comes up, so that recovery is quick.
-INTERVAL_NOT_READY_SECONDS = 0.5
-INTERVAL_READY_SECONDS = 2.0
-
-logger = logging.getLogger(__name__)
+# Seconds between two looks for a name that nobody knows.
+LOOK_AGAIN_SECONDS = 0.1
+# Seconds for which a model that was unloaded may be one that is being replaced.
+REPLACING_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +43,10 @@ class ServedModel:
         organisation, slash, _ = self.id.partition("/")
         return organisation if slash else "triton-embeddings"
 
-    def resolve_dimensions(self, asked: int | None) -> int:
-        """The dimensions of an answer: the native size, or what was asked for if allowed.
-
-        Raises: InvalidDimensions, DimensionsNotSupported.
-        """
-        if asked is None:
-            return self.dimensions
-        if not 1 <= asked <= self.dimensions:
-            raise InvalidDimensions(asked, self.dimensions)
-        if asked != self.dimensions and not self.matryoshka:
-            raise DimensionsNotSupported(self.id, self.dimensions)
-        return asked
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that the model answers to, the id first."""
+        return names_of(self.id, self.aliases)
 
 
 def describe(ensemble: Ensemble, created: int) -> ServedModel:
@@ -69,16 +55,26 @@ def describe(ensemble: Ensemble, created: int) -> ServedModel:
     Raises: KeyError, TypeError, ValueError if a parameter is missing or malformed.
     """
     parameters = ensemble.parameters
-    return ServedModel(
+    model = ServedModel(
         id=parameters["served_name"],
         ensemble=ensemble.name,
-        aliases=tuple(str(alias) for alias in json.loads(parameters.get("aliases", "[]"))),
+        aliases=_read_aliases(parameters.get("aliases", "[]")),
         dimensions=int(parameters["dimensions"]),
         max_length=int(parameters["max_length"]),
         matryoshka=parameters["matryoshka"] == "true",
         revision=parameters.get("revision", ""),
         created=created,
     )
+    for name in model.names:
+        check_name(name)
+    return model
+
+
+def _read_aliases(text: str) -> tuple[str, ...]:
+    aliases = json.loads(text)
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        raise ValueError("aliases are no array of names")
+    return tuple(aliases)
 
 
 class Catalogue:
@@ -86,115 +82,159 @@ class Catalogue:
 
     A model that was seen once stays known while Triton is away or loads it again:
     its callers are told to retry, not that it does not exist.
+
+    clock  seconds
     """
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, clock: Callable[[], float] = time.monotonic) -> None:
         self._embedder = embedder
+        self._clock = clock
         self._lock = asyncio.Lock()
+        self._looking = asyncio.Lock()
         self._models: dict[str, ServedModel] = {}  # by ensemble
-        self._names: dict[str, ServedModel] = {}  # by everything a client may send
-        self._pending: dict[str, str] = {}  # ensemble → why it cannot serve
-        self._refreshed_at = float("-inf")
-        self._trouble = "Triton was not asked yet"
+        self._index: NameIndex[ServedModel] = NameIndex()
+        self._pending: dict[str, str] = {}  # id or ensemble of ours → why it cannot serve
+        self._pending_names: set[str] = set()  # that those answer to, as far as is known
+        self._is_unread = False  # whether one of them may answer to any name
+        self._unloaded: dict[str, tuple[ServedModel, float]] = {}  # by ensemble, and when
+        self._asked_at = float("-inf")
+        self._is_away = True
+        self._away = "was not asked yet"
 
     @property
     def models(self) -> list[ServedModel]:
         """Every known model, by id."""
         return sorted(self._models.values(), key=lambda model: model.id)
 
-    @property
-    def trouble(self) -> str:
-        """Why not everything can be served; empty when ready."""
-        return self._trouble
+    def troubles(self) -> dict[str, str]:
+        """What of ours does not come, and why; Triton itself, where nothing is known of it."""
+        if self._pending or self._models:
+            return dict(self._pending)
+        return {"Triton": self._away if self._is_away else "serves no model of ours"}
 
-    def find(self, name: str) -> ServedModel | None:
-        """The model of this id, id without organisation, or alias; None if it is not served.
+    def names_of(self, model: ServedModel) -> list[str]:
+        """The names that mean this model and no other."""
+        return self._index.names_of(model)
 
-        Raises: TritonUnavailable while that is not known.
+    async def find(self, name: str) -> ServedModel | None:
+        """The model of this id, short name or alias; None if it is not served.
+
+        Raises: AmbiguousModel; TritonUnavailable while that is not known.
         """
-        model = self._names.get(name)
-        if model is None and (not self._names or self._is_pending(name)):
+        models = self._index.find(name)
+        if not models and not self._is_away:  # it may have come since Triton was asked
+            await self._look_again()
+            models = self._index.find(name)
+        if len(models) > 1:
+            raise AmbiguousModel(name, (model.id for model in models))
+        if not models and self._may_come(name):
             raise TritonUnavailable("the models are not loaded yet")
-        return model
+        return models[0] if models else None
 
-    def resolve(self, name: str) -> ServedModel:
+    async def resolve(self, name: str) -> ServedModel:
         """The model a client means.
 
-        Raises: TritonUnavailable, UnknownModel.
+        Raises: AmbiguousModel, TritonUnavailable, UnknownModel.
         """
-        model = self.find(name)
+        model = await self.find(name)
         if model is None:
             raise UnknownModel(name, (model.id for model in self._models.values()))
         return model
 
-    def _is_pending(self, name: str) -> bool:
-        ensemble = name.replace("/", "--")
-        return any(
-            ensemble == other.split("--")[-1] or ensemble == other for other in self._pending
-        )
+    def _may_come(self, name: str) -> bool:
+        """Whether a model may answer to this name that cannot be asked now."""
+        if self._is_away or not self._models or self._is_unread or name in self._pending_names:
+            return True
+        return any(name in model.names for model, _ in self._unloaded.values())
+
+    async def _look_again(self) -> None:
+        """Asks Triton after now; all who look at a time share an answer."""
+        looked_at = self._clock()
+        async with self._looking:
+            if self._asked_at < looked_at:
+                await asyncio.sleep(self._asked_at + LOOK_AGAIN_SECONDS - self._clock())
+                await self.refresh()
 
     async def refresh(self, max_age_seconds: float = 0.0) -> None:
-        """Ask Triton, unless the last answer is younger than `max_age_seconds`."""
+        """Ask Triton, unless it was asked less than `max_age_seconds` ago."""
         async with self._lock:
-            if time.monotonic() - self._refreshed_at < max_age_seconds:
+            now = self._clock()
+            if now - self._asked_at < max_age_seconds:
                 return
             try:
                 self._update(await self._embedder.repository())
+                self._is_away = False
             except UpstreamError as error:
-                self._note(error.message)
-            self._refreshed_at = time.monotonic()
-
-    async def watch(self) -> None:
-        """Refresh for ever."""
-        while True:
-            await self.refresh()
-            await asyncio.sleep(
-                INTERVAL_NOT_READY_SECONDS if self._trouble else INTERVAL_READY_SECONDS
-            )
+                self._is_away, self._away = True, f"does not answer: {error.message}"
+            self._asked_at = now
 
     def _update(self, repository: Repository) -> None:
-        self._pending = {}
-        models = [self._read(ensemble) for ensemble in repository.ensembles]
-        self._models = {model.ensemble: model for model in models if model is not None}
-        self._names = _index(self.models)
-        self._note(self._find_trouble(repository))
+        self._pending, self._pending_names, self._is_unread = {}, set(), False
+        steps = _steps_of_ours(repository.ensembles)
+        read = [self._read(ensemble, steps[ensemble.name]) for ensemble in repository.ensembles]
+        models = self._drop_twins([model for model in read if model is not None])
+        self._note_unloaded({model.ensemble for model in models})
+        self._models = {model.ensemble: model for model in models}
+        self._index = NameIndex(self.models)
 
-    def _read(self, ensemble: Ensemble) -> ServedModel | None:
+    def _read(self, ensemble: Ensemble, steps: Collection[State]) -> ServedModel | None:
+        """The model of an ensemble of ours, as it is or was; None for all others.
+
+        steps  states of those that carry its name
+        """
         known = self._models.get(ensemble.name)
-        if not ensemble.is_ready:
-            self._pending[ensemble.name] = "is not ready"
+        if ensemble.state != "ready":
+            if not (known or steps) or not _is_coming(ensemble.state, steps):
+                return None
+            self._pend(known.id if known else ensemble.name, "is not ready", known)
             return known
         if "served_name" not in ensemble.parameters:
-            return None  # a step of an ensemble, or a model of somebody else
-        if ensemble.mismatch:
-            self._pending[ensemble.name] = f"does not fit this gateway: {ensemble.mismatch}"
-            return None
+            return None  # a step, or a model of somebody else
         try:
-            return describe(ensemble, known.created if known else int(time.time()))
+            model = describe(ensemble, known.created if known else int(time.time()))
         except (KeyError, TypeError, ValueError) as error:
-            self._pending[ensemble.name] = f"has unreadable parameters: {error!r}"
+            self._pend(ensemble.name, f"has unreadable parameters: {error!r}", None)
             return None
+        if ensemble.mismatch:
+            self._pend(ensemble.name, f"does not fit this gateway: {ensemble.mismatch}", model)
+            return None
+        return model
 
-    def _find_trouble(self, repository: Repository) -> str:
-        if self._pending:
-            return "; ".join(f"{name} {why}" for name, why in sorted(self._pending.items()))
-        if not repository.is_ready:
-            return "Triton is not ready"
-        return "" if self._models else "Triton serves no model of ours"
+    def _pend(self, name: str, why: str, model: ServedModel | None) -> None:
+        self._pending[name] = why
+        self._is_unread |= model is None
+        self._pending_names.update(model.names if model else ())
 
-    def _note(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            if trouble:
-                logger.warning("not ready: %s", trouble)
-            else:
-                logger.info("ready: %s", ", ".join(model.id for model in self.models))
-        self._trouble = trouble
+    def _drop_twins(self, models: list[ServedModel]) -> list[ServedModel]:
+        """Those whose id is theirs alone: nobody can say which of two is meant."""
+        counts = Counter(model.id for model in models)
+        for model in models:
+            if counts[model.id] > 1:
+                self._pend(model.ensemble, f"shares its id {model.id} with another", model)
+        return [model for model in models if counts[model.id] == 1]
+
+    def _note_unloaded(self, ensembles: Collection[str]) -> None:
+        """Remembers for a while what is not there any more: it may come back as another edition."""
+        now = self._clock()
+        gone = {name: (model, now) for name, model in self._models.items()}
+        self._unloaded = {
+            name: (model, unloaded_at)
+            for name, (model, unloaded_at) in (gone | self._unloaded).items()
+            if name not in ensembles and now - unloaded_at < REPLACING_SECONDS
+        }
 
 
-def _index(models: Iterable[ServedModel]) -> dict[str, ServedModel]:
-    """Name → model; an id wins over a bare name, a bare name over an alias."""
-    models = list(models)
-    names = {alias: model for model in models for alias in model.aliases}
-    names.update({model.id.split("/")[-1]: model for model in models})
-    names.update({model.id: model for model in models})
-    return names
+def _steps_of_ours(ensembles: Iterable[Ensemble]) -> defaultdict[str, list[State]]:
+    """Ensemble → states of the steps that carry its name, by which it is known as ours."""
+    steps: defaultdict[str, list[State]] = defaultdict(list)
+    for ensemble in ensembles:
+        if folder := folder_of_step(ensemble.name):
+            steps[folder].append(ensemble.state)
+    return steps
+
+
+def _is_coming(state: State, steps: Collection[State]) -> bool:
+    """Whether an ensemble that does not answer will, or failed, rather than was not wanted."""
+    if state == "idle":
+        return "ready" in steps or "loading" in steps
+    return state == "loading" or "loading" in steps

@@ -11,25 +11,30 @@ from gateway.access.ledger import Entry
 
 NumberFormat = Literal["float", "float16", "int8", "uint8", "binary", "ubinary"]
 Truncation = Literal["end", "start", "none"]
+# ready: it answers; loading: it will, or Triton says why not; unloaded: on purpose; idle: nobody
+# asked for it yet.
+State = Literal["ready", "loading", "unloaded", "idle"]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingCall:
     """One REST call, ready for inference; nothing in it is optional any more.
 
-    ensemble         Triton's name of the model
+    model            id of the model
+    ensemble         Triton's name of it
     texts            N texts in UTF-8, prompt included
     token_estimates  N guesses at what each text costs, in tokens; admitted by the entry
     number_formats       the arrays wanted
-    dimensions       d, the native size when nothing is to be cut
+    dimensions       d as the caller asks for it, for the model to allow; None for its native size
     entry            of this call in the ledger
     """
 
+    model: str
     ensemble: str
     texts: Sequence[bytes]
     token_estimates: Sequence[int]
     number_formats: tuple[NumberFormat, ...]
-    dimensions: int
+    dimensions: int | None
     normalized: bool
     truncation: Truncation
     entry: Entry
@@ -42,22 +47,26 @@ class Embeddings:
 
     arrays        number_format → (N, d), or (N, ⌈d/8⌉) uint8 and int8 for the packed ones
     token_counts  (N,) int32, tokens fed to the encoder, special tokens included
+    dimensions    d
+    edition       of the model that gave all of them: the version of its ensemble
     """
 
     arrays: Mapping[NumberFormat, NDArray[Any]]
     token_counts: NDArray[np.int32]
+    dimensions: int
+    edition: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """What Triton says about one model; steps of an ensemble carry no `served_name`.
+    """What Triton says about one model, which may be a step of an ensemble, or not ours.
 
-    parameters  of its config.pbtxt; empty while the model is not ready
+    parameters  of its config.pbtxt; empty while the model is not ready, and of steps
     mismatch    what in its tensors is not as expected, empty if nothing
     """
 
     name: str
-    is_ready: bool = True
+    state: State = "ready"
     parameters: Mapping[str, str] = field(default_factory=dict)
     mismatch: str = ""
 
@@ -66,7 +75,6 @@ class Ensemble:
 class Repository:
     """Triton's models at one moment."""
 
-    is_ready: bool
     ensembles: Sequence[Ensemble]
 
 
@@ -85,6 +93,17 @@ class Embedder(Protocol):
 
         Raises: UpstreamError if Triton does not answer.
         """
+        ...
+
+    async def probe(self, ensemble: str) -> None:
+        """Embeds one short text, past all lanes.
+
+        Raises: UpstreamError.
+        """
+        ...
+
+    def is_busy(self, ensemble: str) -> bool:
+        """Whether Triton has work of this model, probes aside."""
         ...
 
     def waiting_tokens(self) -> Mapping[tuple[str, ...], int]:

@@ -11,7 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.errors import Overloaded, TritonTimeout, TritonUnavailable, UpstreamError
+from gateway.errors import (
+    ModelReplaced,
+    Overloaded,
+    TritonTimeout,
+    TritonUnavailable,
+    UpstreamError,
+)
 
 # Seconds after an answer in which nobody needs a probe, and between two probes of a model in
 # trouble.
@@ -43,7 +49,7 @@ class _State:
 
     answered_at: float
     due_at: float
-    trouble: str = "it was not asked yet"
+    trouble: str = "was not asked yet"
 
 
 class Health:
@@ -84,7 +90,7 @@ class Health:
         except (TimeoutError, TritonTimeout):
             self._note_silence(ensemble, probed.is_busy(ensemble))
         except UpstreamError as error:
-            self._note_trouble(ensemble, error.message)
+            self._note_trouble(ensemble, f"fails: {error.message}")
         else:
             self._note_answer(ensemble)
 
@@ -93,15 +99,17 @@ class Health:
         self._states[ensemble] = _State(now, due_at=now + FRESH_SECONDS, trouble="")
 
     def _note_failure(self, ensemble: str, error: UpstreamError) -> None:
+        if isinstance(error, ModelReplaced):
+            return  # both editions answered
         if isinstance(error, TritonUnavailable):
-            self._note_trouble(ensemble, error.message)
+            self._note_trouble(ensemble, f"fails: {error.message}")
         elif not isinstance(error, Overloaded):  # a full queue is a sign of life
             self._state(ensemble).due_at = self._clock()
 
     def _note_silence(self, ensemble: str, is_busy: bool) -> None:
         silent_seconds = self._clock() - self._state(ensemble).answered_at
         if not is_busy or silent_seconds > BUSY_SECONDS:
-            self._note_trouble(ensemble, "it does not answer")
+            self._note_trouble(ensemble, "does not answer")
 
     def _note_trouble(self, ensemble: str, message: str) -> None:
         state = self._state(ensemble)

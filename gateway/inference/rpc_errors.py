@@ -3,19 +3,24 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 
 from gateway.errors import (
+    ClientError,
     ContractMismatch,
+    DimensionsNotSupported,
     InferenceFailed,
     InputTooLong,
+    InvalidDimensions,
     NotFinite,
     Overloaded,
     TritonTimeout,
     TritonUnavailable,
     UpstreamError,
 )
+from gateway.inference.embedder import EmbeddingCall
 
 # Statuses as in Triton's src/grpc/grpc_utils.cc, CodeToStatus; the rest is made by gRPC itself.
 ERRORS_BY_CODE: dict[grpc.StatusCode, type[UpstreamError]] = {
@@ -48,7 +53,9 @@ ERRORS_BY_TEXT: tuple[tuple[grpc.StatusCode, str, type[UpstreamError]], ...] = (
     # model_repository/README.md
     (grpc.StatusCode.INTERNAL, "NOT_FINITE", NotFinite),
 )
+# What a step refuses because of what the caller asked for; a report in JSON follows.
 INPUT_TOO_LONG = "INPUT_TOO_LONG"
+DIMENSIONS_REFUSED = "DIMENSIONS_REFUSED"
 
 # What callers are told: our words, never Triton's.
 MESSAGES: dict[type[UpstreamError], str] = {
@@ -62,17 +69,19 @@ MESSAGES: dict[type[UpstreamError], str] = {
 
 
 @contextmanager
-def map_rpc_errors() -> Iterator[None]:
+def map_rpc_errors(call: EmbeddingCall | None = None) -> Iterator[None]:
     """Turns gRPC's errors into ours, chained.
 
-    Raises: UpstreamError, InputTooLong.
+    call  whose texts or options may be refused
+
+    Raises: UpstreamError, InputTooLong, InvalidDimensions, DimensionsNotSupported.
     """
     try:
         yield
     except grpc.RpcError as error:
         details = error.details() or ""
-        if INPUT_TOO_LONG in details:
-            raise _read_overflows(details) from error
+        if call is not None and (refusal := _read_refusal(details, call)):
+            raise refusal from error
         kind = classify(error.code(), details)
         raise kind(MESSAGES[kind]) from error
 
@@ -85,10 +94,27 @@ def classify(code: grpc.StatusCode, details: str) -> type[UpstreamError]:
     return ERRORS_BY_CODE[code]
 
 
-def _read_overflows(details: str) -> InputTooLong | ContractMismatch:
-    try:
-        report, _ = json.JSONDecoder().raw_decode(details.split(INPUT_TOO_LONG, 1)[1].lstrip())
-        overflows = {item["index"]: item["length"] for item in report["overflows"]}
-        return InputTooLong(report["max_length"], overflows)
-    except (ValueError, KeyError, TypeError):
-        return ContractMismatch(MESSAGES[ContractMismatch])
+def _read_refusal(details: str, call: EmbeddingCall) -> ClientError | ContractMismatch | None:
+    """What the caller is told of a step's refusal, if that is what the details report."""
+    for word, read in ((INPUT_TOO_LONG, _read_overflows), (DIMENSIONS_REFUSED, _read_dimensions)):
+        if word in details:
+            try:
+                report, _ = json.JSONDecoder().raw_decode(details.split(word, 1)[1].lstrip())
+                return read(report, call)
+            except (ValueError, KeyError, TypeError):
+                return ContractMismatch(MESSAGES[ContractMismatch])
+    return None
+
+
+def _read_overflows(report: Any, call: EmbeddingCall) -> ClientError:
+    overflows = {item["index"]: item["length"] for item in report["overflows"]}
+    return InputTooLong(report["max_length"], overflows)
+
+
+def _read_dimensions(report: Any, call: EmbeddingCall) -> ClientError:
+    asked, native = call.dimensions, int(report["native"])
+    if asked is None:
+        raise ValueError("nothing was asked for")
+    if 1 <= asked < native and not report["matryoshka"]:
+        return DimensionsNotSupported(call.model, native)
+    return InvalidDimensions(asked, native)

@@ -38,8 +38,12 @@ EMBEDDINGS: dict[NumberFormat, Tensor] = {
     "binary": Tensor("BINARY", "INT8", (-1, -1)),  # [N, ⌈d/8⌉]
     "ubinary": Tensor("UBINARY", "UINT8", (-1, -1)),
 }
-OUTPUTS = (*EMBEDDINGS.values(), TOKEN_COUNT)
+WIDTH = Tensor("WIDTH", "INT32", (1,))  # d
+OUTPUTS = (*EMBEDDINGS.values(), TOKEN_COUNT, WIDTH)
 
+NATIVE_DIMENSIONS = 0  # of DIMENSIONS, where nothing is to be cut
+# What cannot be allowed is sent as a number that is none either, for the model to refuse.
+_LEAST_DIMENSIONS, _MOST_DIMENSIONS = -1, 2**31 - 1
 TRUNCATION_CODES: dict[Truncation, int] = {"end": 0, "start": 1, "none": 2}
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -76,6 +80,13 @@ def pack_bytes(texts: Sequence[bytes]) -> bytes:
 
 def pack_int32(number: int) -> bytes:
     return struct.pack("<i", number)
+
+
+def pack_dimensions(asked: int | None) -> bytes:
+    """DIMENSIONS of a call; None asks for the native size."""
+    if asked is None:
+        return pack_int32(NATIVE_DIMENSIONS)
+    return pack_int32(min(asked, _MOST_DIMENSIONS) if asked > 0 else _LEAST_DIMENSIONS)
 
 
 def pack_bool(flag: bool) -> bytes:

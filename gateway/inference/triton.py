@@ -11,10 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from gateway.errors import ContractMismatch, InputTooLong, NotFinite
+from gateway.access.keys import ANYBODY
+from gateway.access.ledger import Ledger
+from gateway.errors import (
+    ContractMismatch,
+    InputTooLong,
+    ModelReplaced,
+    NotFinite,
+    Overloaded,
+    TritonUnavailable,
+)
 from gateway.inference import chunking, tensors
-from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, NumberFormat, Repository
+from gateway.inference.embedder import (
+    EmbeddingCall,
+    Embeddings,
+    Ensemble,
+    NumberFormat,
+    Repository,
+    State,
+)
 from gateway.inference.lanes import Lane, Lanes, Windows
+from gateway.inference.merging import Merge
+from gateway.inference.names import folder_of_step
 from gateway.inference.rpc_errors import MESSAGES, map_rpc_errors
 
 Message: TypeAlias = Any  # tritonclient's generated code carries no types
@@ -85,9 +103,10 @@ class TritonEmbedder:
         """The embeddings of one call; its chunks run side by side.
 
         The first failing chunk ends the call, and what of it has not begun. Texts that are too long
-        do not: every chunk is heard, and the error names all of them.
+        do not: every chunk is heard, and the error names all of them. A call whose chunks fell on
+        both sides of a new edition of the model is made once more.
 
-        Raises: UpstreamError, InputTooLong.
+        Raises: UpstreamError, InputTooLong, InvalidDimensions, DimensionsNotSupported.
         """
         chunks = chunking.cut(
             call.token_estimates, max_tokens=self._chunk_tokens, max_texts=self._chunk_texts
@@ -95,21 +114,33 @@ class TritonEmbedder:
         lane = self._lanes[call.ensemble].lane_of(sum(call.token_estimates))
         if len(chunks) == 1:
             return await self._embed_chunk(call, chunks[0], lane)
-        embeddings = _allocate(call)
+        try:
+            return await self._embed_chunks(call, chunks, lane)
+        except ModelReplaced as replaced:
+            try:
+                call.entry.admit(sum(call.token_estimates))
+            except Overloaded:
+                raise replaced from None
+        return await self._embed_chunks(call, chunks, lane)
+
+    async def _embed_chunks(
+        self, call: EmbeddingCall, chunks: Sequence[list[int]], lane: Lane
+    ) -> Embeddings:
+        merge = Merge(len(call.texts))
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._place_chunk(call, chunk, lane, embeddings))
+                    group.create_task(self._place_chunk(call, chunk, lane, merge))
                     for chunk in chunks
                 ]
         except BaseExceptionGroup as failures:
             first = failures.exceptions[0]
             raise first from first.__cause__
         _raise_merged([task.result() for task in tasks])
-        return embeddings
+        return merge.result()
 
     async def _place_chunk(
-        self, call: EmbeddingCall, chunk: list[int], lane: Lane, embeddings: Embeddings
+        self, call: EmbeddingCall, chunk: list[int], lane: Lane, merge: Merge
     ) -> InputTooLong | None:
         """Writes the rows of one chunk, or tells which of its texts are too long."""
         try:
@@ -117,9 +148,7 @@ class TritonEmbedder:
         except InputTooLong as error:
             overflows = {chunk[index]: length for index, length in error.overflows.items()}
             return InputTooLong(error.max_length, overflows)
-        for number_format, array in embeddings.arrays.items():
-            array[chunk] = rows.arrays[number_format]
-        embeddings.token_counts[chunk] = rows.token_counts
+        merge.place(chunk, rows)
         return None
 
     async def _embed_chunk(self, call: EmbeddingCall, chunk: list[int], lane: Lane) -> Embeddings:
@@ -138,7 +167,7 @@ class TritonEmbedder:
     ) -> service_pb2.ModelInferResponse:
         """Triton's answer for one chunk, which holds its place in the lane until then."""
         try:
-            with map_rpc_errors():
+            with map_rpc_errors(call):
                 request = build_request(call, chunk)
                 answer = await self._stub.ModelInfer(request, timeout=LOST_SECONDS)
             lane.charge(call.entry.caller, max(count_tokens(answer) - tokens, 0))
@@ -151,6 +180,16 @@ class TritonEmbedder:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, so that nobody complains where the caller has left
+
+    async def probe(self, ensemble: str) -> None:
+        call = probing(ensemble)
+        with map_rpc_errors(call):
+            answer = await self._stub.ModelInfer(build_request(call, [0]), timeout=LOST_SECONDS)
+        read_answer(answer, call, 1)
+
+    def is_busy(self, ensemble: str) -> bool:
+        lanes = self._lanes[ensemble]
+        return bool(lanes.bulk.in_flight_tokens or lanes.interactive.in_flight_tokens)
 
     def waiting_tokens(self) -> Mapping[tuple[str, ...], int]:
         return self._sum_lanes(lambda lane: lane.waiting_tokens)
@@ -168,31 +207,57 @@ class TritonEmbedder:
     async def repository(self) -> Repository:
         """What Triton lists, with the declaration of every model that is ready.
 
-        Models that were unloaded on purpose are left out.
-
         Raises: UpstreamError.
         """
-        server = await self._ask("ServerReady", service_pb2.ServerReadyRequest())
         index = await self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest())
-        states: dict[str, bool] = {}
-        for entry in index.models:  # one for each version
-            if entry.reason != "unloaded":
-                is_ready = entry.state == "READY"
-                states[entry.name] = is_ready or states.get(entry.name, False)
+        states = read_states(index)
         ensembles = await asyncio.gather(
-            *(self._describe(name, is_ready) for name, is_ready in sorted(states.items()))
+            *(self._describe(name, state) for name, state in sorted(states.items()))
         )
-        return Repository(server.ready, ensembles)
+        return Repository(ensembles)
 
-    async def _describe(self, name: str, is_ready: bool) -> Ensemble:
-        if not is_ready:
-            return Ensemble(name, is_ready=False)
-        answer = await self._ask("ModelConfig", service_pb2.ModelConfigRequest(name=name))
+    async def _describe(self, name: str, state: State) -> Ensemble:
+        if state != "ready" or folder_of_step(name):
+            return Ensemble(name, state)
+        try:
+            answer = await self._ask("ModelConfig", service_pb2.ModelConfigRequest(name=name))
+        except TritonUnavailable:  # it went between two questions
+            return Ensemble(name, "loading")
         return read_config(answer.config)
 
     async def _ask(self, method: str, question: Message) -> Message:
         with map_rpc_errors():
             return await getattr(self._stub, method)(question, timeout=ASK_TIMEOUT_SECONDS)
+
+
+def probing(ensemble: str) -> EmbeddingCall:
+    """A call that owes nothing to anybody: of a text that every tokenizer knows."""
+    return EmbeddingCall(
+        model="",
+        ensemble=ensemble,
+        texts=[b"ready?"],
+        token_estimates=[4],
+        number_formats=("float",),
+        dimensions=None,
+        normalized=True,
+        truncation="end",
+        entry=Ledger(max_bytes=0, max_tokens=0, small_tokens=0).open(ANYBODY),
+        request_id="probe",
+    )
+
+
+def read_states(index: service_pb2.RepositoryIndexResponse) -> dict[str, State]:
+    """Model → state, by the most hopeful of its versions."""
+    hope: tuple[State, ...] = ("idle", "unloaded", "loading", "ready")
+    states: dict[str, State] = {}
+    for entry in index.models:  # one for each version
+        state: State = "loading"
+        if entry.state in ("", "READY"):
+            state = "ready" if entry.state else "idle"
+        elif entry.reason == "unloaded":
+            state = "unloaded"
+        states[entry.name] = max(states.get(entry.name, "idle"), state, key=hope.index)
+    return states
 
 
 def read_config(config: model_config_pb2.ModelConfig) -> Ensemble:
@@ -228,7 +293,7 @@ def build_request(call: EmbeddingCall, chunk: Sequence[int]) -> service_pb2.Mode
         raw_input_contents=[
             tensors.pack_bytes(texts),
             tensors.pack_int32(tensors.TRUNCATION_CODES[call.truncation]),
-            tensors.pack_int32(call.dimensions),
+            tensors.pack_dimensions(call.dimensions),
             tensors.pack_bool(call.normalized),
         ],
     )
@@ -245,6 +310,7 @@ def _outputs(number_formats: tuple[NumberFormat, ...]) -> list[Message]:
     wanted = [
         *(tensors.EMBEDDINGS[number_format] for number_format in number_formats),
         tensors.TOKEN_COUNT,
+        tensors.WIDTH,
     ]
     output = service_pb2.ModelInferRequest.InferRequestedOutputTensor
     return [output(name=tensor.name) for tensor in wanted]
@@ -253,16 +319,6 @@ def _outputs(number_formats: tuple[NumberFormat, ...]) -> list[Message]:
 _OPTIONS = [
     _input(tensor, 1) for tensor in (tensors.TRUNCATION, tensors.DIMENSIONS, tensors.NORMALIZED)
 ]
-
-
-def _allocate(call: EmbeddingCall) -> Embeddings:
-    """Room for the answer: each chunk writes its rows once, where they belong."""
-    count = len(call.texts)
-    arrays = {
-        number_format: tensors.allocate(number_format, count, call.dimensions)
-        for number_format in call.number_formats
-    }
-    return Embeddings(arrays, np.empty(count, dtype=np.int32))
 
 
 def read_answer(
@@ -274,15 +330,19 @@ def read_answer(
     """
     names = [output.name for output in answer.outputs]
     raws = dict(zip(names, answer.raw_output_contents, strict=False))
+    width = int(_read(raws, tensors.WIDTH, (1,))[0])
+    if width < 1 or call.dimensions not in (None, width):
+        raise ContractMismatch(f"the inference server gave {width} dimensions")
     arrays = {
         number_format: _read(
             raws,
             tensors.EMBEDDINGS[number_format],
-            tensors.shape(number_format, count, call.dimensions),
+            tensors.shape(number_format, count, width),
         )
         for number_format in call.number_formats
     }
-    return Embeddings(arrays, _read(raws, tensors.TOKEN_COUNT, (count,)))
+    token_counts = _read(raws, tensors.TOKEN_COUNT, (count,))
+    return Embeddings(arrays, token_counts, width, answer.model_version)
 
 
 def count_tokens(answer: service_pb2.ModelInferResponse) -> int:

@@ -6,14 +6,18 @@ The gateway runs in this process and Triton in a child of it; Ctrl-C or SIGTERM 
 import argparse
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
+from starlette.applications import Starlette
+
 from gateway import server
-from gateway.local.front_door import FrontDoor, announce, find_api_key
+from gateway.listeners import open_listeners
+from gateway.local.front_door import FrontDoor, announce, find_api_key, say
 from gateway.local.supervisor import check_repository, in_background, keep_running
 from gateway.local.triton_process import LOOPBACK, TritonProcess
 from gateway.local.triton_wheel import CannotServe
@@ -23,7 +27,7 @@ from gateway.settings import Settings, SettingsError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C; exit code 1 and one sentence when that is not possible."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    server.listen_to_signals()
     try:
         serve(options)
     except (CannotServe, SettingsError, OSError) as error:
@@ -31,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:  # before the gateway listened to signals
         pass
-    print("Stopped.")
+    say("Stopped.")
     return 0
 
 
@@ -42,37 +46,42 @@ def serve(options: argparse.Namespace) -> None:
     """
     check_repository(options.repository)
     key = find_api_key(os.environ, options.api_key_file)
-    with listen(options.host, options.port) as listener:
-        port = listener.getsockname()[1]
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(one) for one in listen(options.host, options.port)]
+        port = listeners[0].getsockname()[1]
         log_file = options.log_file or Path("build") / f"triton-{port}.log"
-        with TritonProcess(options.repository, log_file, str(port)) as triton:
-            settings = Settings.from_environ(
-                host=options.host,
-                port=port,
-                triton_address=f"{LOOPBACK}:{triton.grpc_port}",
-                api_keys_file=key.file,
-            )
-            logging.basicConfig(
-                level=settings.log_level.upper(), format="%(levelname)s %(message)s"
-            )
-            logging.getLogger("uvicorn").setLevel(logging.WARNING)
-            print(f"Starting Triton with {options.repository} (log: {log_file})", flush=True)
-            triton.start()
-            front_door = FrontDoor(options.host, port, key)
-            with (
-                in_background(lambda stopping: keep_running(triton, stopping)),
-                in_background(lambda stopping: announce(front_door, stopping)),
-            ):
-                server.serve(settings, listener)
+        triton = stack.enter_context(TritonProcess(options.repository, log_file, str(port)))
+        settings = Settings.from_environ(
+            host=options.host,
+            port=port,
+            triton_address=f"{LOOPBACK}:{triton.grpc_port}",
+            api_keys_file=key.file,
+        )
+        server.log_to_stderr(settings)
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        say(f"Starting Triton with {options.repository} (log: {log_file})")
+        triton.start()
+        app = server.create_gateway(settings)
+        front_door = FrontDoor(options.host, port, key)
+        stack.enter_context(in_background("watching over Triton", partial(keep_running, triton)))
+        stack.enter_context(
+            in_background("the announcement", partial(announce, front_door, partial(_models, app)))
+        )
+        server.serve(app, settings, listeners)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, so that nobody takes the port while Triton loads.
+def _models(app: Starlette) -> list[str]:
+    """Ids of the models served now."""
+    return [model.id for model in app.state.gateway.catalogue.models]
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets, so that nobody takes the port while Triton loads.
 
     Raises: CannotServe if the port is in use or the address not of this machine.
     """
     try:
-        return server.open_listener(host, port)
+        return open_listeners(host, port)
     except OSError as error:
         raise CannotServe(f"{error}: choose another with --port (`make serve PORT=…`).") from error
 
@@ -93,14 +102,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="model repository written by `python -m export`; every model in it is served",
     )
-    add("--host", default=LOOPBACK, help="address to listen on; 0.0.0.0 is every network")
+    add("--host", default=LOOPBACK, help="address or name to listen on; 0.0.0.0 is every network")
     add("--port", type=int, default=8000, help="port to listen on; 0 takes a free one")
     add(
         "--api-key-file",
         type=Path,
-        default=Path(os.environ.get("GATEWAY_API_KEYS_FILE") or "build/api_key"),
+        default=Path("build/api_key"),
         metavar="FILE",
-        help="holds the API key, made at the first start; GATEWAY_API_KEYS goes before it",
+        help="holds the API key, made at the first start unless GATEWAY_API_KEYS or"
+        " GATEWAY_API_KEYS_FILE has one, or its digest",
     )
     add("--log-file", type=Path, metavar="FILE", help="of Triton; build/triton-PORT.log if absent")
     return parser

@@ -1,48 +1,105 @@
 """The gateway as the person who started it sees it: the key, the address, a first request."""
 
-import contextlib
-import http.client
 import json
+import logging
 import os
 import secrets
 import shlex
+import sys
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.api_keys import InvalidKey, KeyEntry, read_key_file, read_keys
 from gateway.local.triton_process import LOOPBACK
 from gateway.local.triton_wheel import CannotServe
 
-ASK_SECONDS = 0.3  # between two questions whether the gateway is ready
+VARIABLE = "GATEWAY_API_KEYS"
+FILE_VARIABLE = "GATEWAY_API_KEYS_FILE"
+# Where somebody whose key is known by its digest only can put it for the printed line.
+OWN_KEY = "$API_KEY"
+
+ASK_SECONDS = 0.3  # between two questions whether there is a model
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key that opens the gateway, and where it is kept."""
+    """What opens the gateway, as far as it is known here.
 
-    key: str
+    home   where it is kept, or why it is nowhere, in words
+    shell  what a shell replaces by the key; empty if none is asked for
+    key    empty if only its owner knows it
+    file   a file of keys that the settings are to read, or none
+    """
+
     home: str
+    shell: str
+    key: str = field(default="", repr=False)
     file: str = ""
 
 
 def find_api_key(environ: Mapping[str, str], file: Path) -> ApiKey:
-    """The first key given in the environment, else the file's, made at the first start.
+    """The first key that the operator gives, or one that is made at the first start.
 
-    Keys that are given by their digest are of no use here: nobody can print those.
+    file  where that one is kept; nothing is made if the environment holds a key, or its digest
+
+    Raises: CannotServe.
     """
-    given = [key.strip() for key in environ.get("GATEWAY_API_KEYS", "").split(",")]
-    for key in given:
-        if key and not key.startswith("sha256:"):
-            return ApiKey(key, "GATEWAY_API_KEYS", environ.get("GATEWAY_API_KEYS_FILE", ""))
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-            handle.write(f"te-{secrets.token_urlsafe(24)}\n")
-    for line in file.read_text().splitlines():
-        if line and not line.startswith(("#", "sha256:")):
-            return ApiKey(line.strip(), str(file), str(file))
-    raise CannotServe(f"{file} holds no API key: remove it to get a new one.")
+    if environ.get("GATEWAY_AUTH") == "off":
+        return ApiKey("none is asked for", "")
+    given = _read_variable(environ.get(VARIABLE, ""))
+    named = environ.get(FILE_VARIABLE, "")
+    if not given:
+        file = Path(named) if named else file
+        return _from_file(file, may_make=not named)
+    for entry in given:
+        if not entry.is_digest:
+            return ApiKey(f"in {VARIABLE}", _of_this_process(entry), entry.text, named)
+    if named:
+        return _from_file(Path(named), may_make=False)
+    return ApiKey(f"yours; {VARIABLE} holds its digest", OWN_KEY)
+
+
+def _read_variable(text: str) -> list[KeyEntry]:
+    try:
+        return read_keys(text)
+    except InvalidKey as error:
+        raise CannotServe(f"{VARIABLE}: {error}") from error
+
+
+def _of_this_process(entry: KeyEntry) -> str:
+    """Reads a key out of the environment that this process was started with."""
+    return (
+        f"$(tr '\\0' '\\n' < /proc/{os.getpid()}/environ"
+        f" | sed -n 's/^{VARIABLE}=//p' | cut -d , -f {entry.place})"
+    )
+
+
+def _from_file(file: Path, may_make: bool) -> ApiKey:
+    try:
+        if may_make and not file.exists():
+            _make_key(file)
+        entries = read_key_file(file)
+    except InvalidKey as error:
+        raise CannotServe(f"{file} is no file of API keys: {error}.") from error
+    except OSError as error:
+        raise CannotServe(f"{file} cannot be read: {error.strerror}.") from error
+    path = file.absolute()
+    for entry in entries:
+        if not entry.is_digest:
+            shell = f"$(sed -n '{entry.place}s/[[:space:]]*$//p' {shlex.quote(str(path))})"
+            return ApiKey(f"in {path}", shell, entry.text, str(file))
+    return ApiKey(f"yours; {path} holds its digest", OWN_KEY, file=str(file))
+
+
+def _make_key(file: Path) -> None:
+    """For the eyes of this user only."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(f"te-{secrets.token_urlsafe(24)}\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,42 +116,50 @@ class FrontDoor:
         host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self.host, self.host)  # noqa: S104
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
-    def models(self) -> list[str]:
-        """Ids of the models served now; none while the gateway is not ready."""
-        connection = http.client.HTTPConnection(self.address, timeout=5)
-        headers = {"Authorization": f"Bearer {self.api_key.key}"}
-        with contextlib.closing(connection):
-            try:
-                connection.request("GET", "/v1/models", headers=headers)
-                answer = connection.getresponse()
-                if answer.status != http.HTTPStatus.OK:
-                    return []
-                return [model["id"] for model in json.load(answer)["data"]]
-            except (OSError, http.client.HTTPException):
-                return []
-
-    def curl(self, model: str) -> str:
-        """A first request as a line for the shell."""
+    def curl(self, model: str, shows_key: bool) -> str:
+        """A first request as a line for the shell, with the key or with what reads it."""
         body = json.dumps({"model": model, "input": "Hello, world"})
-        headers = [f"Authorization: Bearer {self.api_key.key}", "Content-Type: application/json"]
-        options = [part for header in headers for part in ("-H", header)]
-        return shlex.join(
-            ["curl", "-s", f"http://{self.address}/v1/embeddings", *options, "-d", body]
+        words = ["curl", "-s", f"http://{self.address}/v1/embeddings"]
+        line = shlex.join([*words, "-H", "Content-Type: application/json", "-d", body])
+        if shows_key and self.api_key.key:
+            return f"{line} -H {shlex.quote(f'Authorization: Bearer {self.api_key.key}')}"
+        if self.api_key.shell:
+            return f'{line} -H "Authorization: Bearer {self.api_key.shell}"'
+        return line
+
+    def banner(self, models: list[str], shows_key: bool) -> str:
+        """How to use the gateway.
+
+        shows_key  whether the key itself may stand in it
+        """
+        home = self.api_key.home
+        key = f"{self.api_key.key} (kept {home})" if shows_key and self.api_key.key else home
+        return (
+            f"\nReady at http://{self.address}\n"
+            f"  models   {', '.join(models)}\n"
+            f"  API key  {key}\n"
+            f"  try      {self.curl(models[0], shows_key)}\n"
+            "  end      Ctrl-C\n"
         )
 
 
-def announce(front_door: FrontDoor, stopping: threading.Event) -> None:
-    """Say how to use the gateway, once it has models to serve."""
-    models: list[str] = []
-    while not models:
+def announce(
+    front_door: FrontDoor, models: Callable[[], list[str]], stopping: threading.Event
+) -> None:
+    """Says how to use the gateway, once it has models; the key is told to a terminal only.
+
+    What is written elsewhere is a log, of a container for example, and read by others.
+    """
+    while not (served := models()):
         if stopping.wait(ASK_SECONDS):
             return
-        models = front_door.models()
-    print(
-        f"\nReady at http://{front_door.address}\n"
-        f"  models   {', '.join(models)}\n"
-        f"  API key  {front_door.api_key.key} (kept in {front_door.api_key.home})\n"
-        f"  try      {front_door.curl(models[0])}\n"
-        "  end      Ctrl-C\n",
-        flush=True,
-    )
+    say(front_door.banner(served, shows_key=sys.stdout.isatty()))
+
+
+def say(line: str) -> None:
+    """Prints, as long as somebody reads: `make serve | head` must not end the service."""
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
+        logger.warning("nobody reads what is printed: %s", error.strerror)

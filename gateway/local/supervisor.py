@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,28 +35,69 @@ class Restartable(Protocol):
 
 
 def keep_running(triton: Restartable, stopping: threading.Event) -> None:
-    """Start Triton again whenever it or one of its steps died, ever more slowly if that fails."""
+    """Starts Triton again whenever it or one of its steps died, ever more slowly if that fails.
+
+    Whatever the system refuses, a process, memory, a file, it may give a minute later.
+    """
     pause_seconds = CHECK_SECONDS
     while not stopping.wait(pause_seconds):
-        if triton.is_whole():
-            continue
-        logger.warning("Triton or one of its steps died: starting it again")
         try:
-            triton.start(stopping)
+            if not triton.is_whole():
+                logger.warning("Triton or one of its steps died: starting it again")
+                triton.start(stopping)
             pause_seconds = CHECK_SECONDS
-        except CannotServe as error:
+        except Exception as error:  # whoever watches over others must not die of what kills them
             pause_seconds = min(2 * pause_seconds, LONGEST_BACKOFF_SECONDS)
-            logger.error("%s Next attempt in %.0f s.", error, pause_seconds)
+            known = isinstance(error, CannotServe | OSError)
+            logger.error(
+                "%s Next attempt in %.0f s.", _sentence(error), pause_seconds, exc_info=not known
+            )
+
+
+def _sentence(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return text if text.endswith(".") else f"{text}."
 
 
 @contextlib.contextmanager
-def in_background(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """Run something beside the body, and tell it to stop when the body ends."""
+def in_background(what: str, work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Runs something beside the body, and tells it to stop when the body ends.
+
+    A gateway that went on without it would look as if all were well: if the work fails, this
+    process gets SIGTERM, and the end of the body raises.
+
+    Raises: CannotServe if the work failed, or could not begin.
+    """
     stopping = threading.Event()
-    thread = threading.Thread(target=work, args=(stopping,))
-    thread.start()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work(stopping)
+        except BaseException as error:
+            failures.append(error)
+            logger.critical("%s failed: ending", what, exc_info=error)
+            if not stopping.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=run, name=what)
     try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
+        try:
+            _begin(thread)
+            yield
+        finally:
+            stopping.set()
+            if thread.ident is not None:
+                thread.join()
+    except KeyboardInterrupt:  # the SIGTERM of above, wherever it arrived, or a person's
+        if not failures:
+            raise
+    if failures:
+        raise CannotServe(f"{what} failed: {_sentence(failures[0])}") from failures[0]
+
+
+def _begin(thread: threading.Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise CannotServe(f"{thread.name} cannot begin: {_sentence(error)}") from error

@@ -12,11 +12,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from gateway.local.triton_wheel import CannotServe, environment, find_triton, link_backends
+from gateway.local.triton_environment import environment
+from gateway.local.triton_wheel import CannotServe, find_triton, link_backends
 
 LOOPBACK = "127.0.0.1"
 READY_TIMEOUT_SECONDS = 600.0  # a large checkpoint from a cold disk
@@ -64,6 +66,30 @@ def share_memory(free_bytes: int, steps: int) -> int:
     return max(2**20, min(SHARED_MEMORY_BYTES, share))
 
 
+@contextlib.contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Ctrl-C and its like take effect behind the block.
+
+    Raised while a process is started, they would leave one that nobody knows.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # they are raised in the main thread only
+        return
+    noted: list[int] = []
+    before = {
+        sent: signal.signal(sent, lambda number, frame: noted.append(number))
+        for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(sent) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for sent, handler in before.items():
+            signal.signal(sent, handler)
+    for number in noted:
+        signal.raise_signal(number)
+
+
 class TritonProcess:
     """One `tritonserver` on loopback ports of its own, which it keeps over restarts.
 
@@ -84,8 +110,7 @@ class TritonProcess:
         self._triton = find_triton()
         log_file.parent.mkdir(parents=True, exist_ok=True)
         log_file.write_bytes(b"")
-        self._backends = tempfile.TemporaryDirectory(prefix="triton-embeddings-")
-        link_backends(self._triton, Path(self._backends.name))
+        self._backends: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._steps: frozenset[int] = frozenset()
         self._log_start = 0
@@ -106,7 +131,8 @@ class TritonProcess:
         Raises: CannotServe with the reason of the model that does not load, else the log's end.
         """
         self.stop()
-        self._process = process = self._launch()
+        with interrupts_wait():
+            self._process = process = self._launch()
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         wait = (stopping or threading.Event()).wait
         while not self._answers_ready():
@@ -122,6 +148,8 @@ class TritonProcess:
         """Whether the server and the process of every step still run.
 
         Triton 2.51 says ready even when a step's process has died, so that is looked up here.
+
+        Raises: OSError if the system does not tell, as when no file can be opened.
         """
         process = self._process
         if process is None or process.poll() is not None:
@@ -134,14 +162,17 @@ class TritonProcess:
         By force if it is broken: a polite end would wait for steps that are dead.
         """
         if self._process is not None:
-            if self.is_whole():
-                self._process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                if self.is_whole():
+                    self._process.terminate()
                     self._process.wait(EXIT_TIMEOUT_SECONDS + 5)
             with contextlib.suppress(ProcessLookupError):  # nobody is left
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+        if self._backends is not None:
+            self._backends.cleanup()
+            self._backends = None
         for segment in _SHARED_MEMORY.glob(f"{self._shared_memory_prefix}*"):
             segment.unlink(missing_ok=True)
 
@@ -155,15 +186,22 @@ class TritonProcess:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-        self._backends.cleanup()
 
     def _launch(self) -> subprocess.Popen[bytes]:
+        # Made anew at each start: temporary files and logs are tidied away while servers run.
+        self._backends = tempfile.TemporaryDirectory(
+            prefix="triton-embeddings-", ignore_cleanup_errors=True
+        )
+        backends = Path(self._backends.name)
+        link_backends(self._triton, backends)
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
             # A session of its own: Ctrl-C in the terminal reaches the gateway alone, which ends
             # this server after the last request.
+            tied = [sys.executable, "-ISc", _TIE_TO_PARENT, str(os.getpid())]
             return subprocess.Popen(  # noqa: S603 - our own command line
-                [sys.executable, "-ISc", _TIE_TO_PARENT, str(os.getpid()), *self._command()],
+                [*tied, *self._command(backends)],
                 env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -171,13 +209,13 @@ class TritonProcess:
                 start_new_session=True,
             )
 
-    def _command(self) -> list[str]:
+    def _command(self, backends: Path) -> list[str]:
         steps = len(list(self._repository.glob("*/*/model.py")))
         memory_bytes = share_memory(shutil.disk_usage(_SHARED_MEMORY).free, steps)
         return [
             str(self._triton / "bin/tritonserver"),
             f"--model-repository={self._repository}",
-            f"--backend-directory={self._backends.name}",
+            f"--backend-directory={backends}",
             f"--cache-directory={self._triton / 'caches'}",
             f"--grpc-address={LOOPBACK}",
             f"--http-address={LOOPBACK}",  # of the metrics too
@@ -203,9 +241,12 @@ class TritonProcess:
                 return False
 
     def _why_it_ended(self) -> str:
-        with self.log_file.open("rb") as file:
-            file.seek(self._log_start)
-            log = file.read().decode(errors="replace")
+        try:
+            with self.log_file.open("rb") as file:
+                file.seek(self._log_start)
+                log = file.read().decode(errors="replace")
+        except OSError as error:
+            return f"Triton ended before it was ready, and its log is gone: {error}"
         failure = _LOAD_FAILURE.search(log)
         if failure is not None:
             model = failure["model"] or failure["folder"]
@@ -221,10 +262,13 @@ def running_children(pid: int) -> frozenset[int]:
 
 
 def parent_of(pid: int) -> int | None:
-    """Parent of a running process, None if it has ended."""
+    """Parent of a running process, None if it has ended.
+
+    Raises: OSError if the system does not tell.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     state, parent = stat.rpartition(")")[2].split()[:2]  # "pid (any name) state parent …"
     return None if state == "Z" else int(parent)

@@ -5,15 +5,11 @@ Python, a `PATH` on which `python3` is this interpreter, and a `libpython` the s
 """
 
 import importlib.util
-import os
 import platform
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
-_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-_LIBPYTHON = f"libpython{_PYTHON}.so.1.0"
+from gateway.local.triton_environment import LIBPYTHON, PYTHON, environment
 
 
 class CannotServe(Exception):
@@ -30,12 +26,12 @@ def find_triton() -> Path:
         raise CannotServe(
             "Triton is not installed here: `pip install '.[local]'` in the repository brings it on"
             " Linux x86-64 with glibc 2.35 or later and Python 3.11 or 3.12"
-            f" (this is Python {_PYTHON} on {platform.system()} {platform.machine()});"
+            f" (this is Python {PYTHON} on {platform.system()} {platform.machine()});"
             " elsewhere run Triton in its container and start `python -m gateway`."
         )
     triton = Path(spec.origin).parent / "tritonserver"
     if not _stub(triton).exists():
-        raise CannotServe(f"This Triton has no Python {_PYTHON} backend: use Python 3.11 or 3.12.")
+        raise CannotServe(f"This Triton has no Python {PYTHON} backend: use Python 3.11 or 3.12.")
     _check_stub(triton)
     return triton
 
@@ -50,28 +46,8 @@ def link_backends(triton: Path, folder: Path) -> None:
         (folder / "python" / file.name).symlink_to(file)
 
 
-def environment() -> dict[str, str]:
-    """Environment of Triton and its steps: this interpreter first, one tokenizer thread a step."""
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")
-    }
-    # Outside of the loader's own search path when Python was built or unpacked by hand.
-    folders = [Path(sysconfig.get_config_var("LIBDIR") or ""), Path(sys.base_prefix) / "lib"]
-    libpython = next((folder for folder in folders if (folder / _LIBPYTHON).exists()), None)
-    return inherited | {
-        "PATH": _join(Path(sys.executable).parent, inherited.get("PATH")),
-        "LD_LIBRARY_PATH": _join(libpython, inherited.get("LD_LIBRARY_PATH")),
-        "TOKENIZERS_PARALLELISM": "false",
-        "RAYON_NUM_THREADS": "1",
-    }
-
-
-def _join(*folders: Path | str | None) -> str:
-    return os.pathsep.join(str(folder) for folder in folders if folder)
-
-
 def _stub(triton: Path) -> Path:
-    return triton / "python_backend_stubs" / _PYTHON / "triton_python_backend_stub"
+    return triton / "python_backend_stubs" / PYTHON / "triton_python_backend_stub"
 
 
 def _check_stub(triton: Path) -> None:
@@ -82,10 +58,10 @@ def _check_stub(triton: Path) -> None:
     stub = subprocess.run(  # noqa: S603 - from the installed wheel
         [_stub(triton)], env=environment(), capture_output=True, text=True, check=False
     )
-    if _LIBPYTHON in stub.stderr:
+    if LIBPYTHON in stub.stderr:
         raise CannotServe(
-            f"Triton needs {_LIBPYTHON}, which this Python has not: install it (Debian, Ubuntu:"
-            f" `apt install libpython{_PYTHON}`) or use a Python built with --enable-shared."
+            f"Triton needs {LIBPYTHON}, which this Python has not: install it (Debian, Ubuntu:"
+            f" `apt install libpython{PYTHON}`) or use a Python built with --enable-shared."
         )
     if "error while loading" in stub.stderr or "not found" in stub.stderr:
         raise CannotServe(f"Triton's Python backend cannot start: {stub.stderr.strip()}")

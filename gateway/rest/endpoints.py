@@ -18,19 +18,20 @@ from gateway.errors import ModelNotFound, TritonUnavailable
 from gateway.inference.catalogue import Catalogue, ServedModel
 from gateway.inference.embedder import Embedder, EmbeddingCall, Embeddings
 from gateway.inference.estimates import Estimates
+from gateway.inference.health import Health
 from gateway.inference.lanes import Lane
+from gateway.inference.readiness import Readiness, describe
 from gateway.inference.tensors import count_bytes
+from gateway.rest.body import read_body
 from gateway.rest.contract import EmbeddingResponse, render_response
 from gateway.rest.encoding import encode, json_bytes, number_formats_of
-from gateway.rest.middleware import read_body, run_unless_hung_up
+from gateway.rest.middleware import run_unless_hung_up
 from gateway.rest.parsing import EmbeddingRequest, parse_request
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 
 # Bytes of an answer that are handed to the server at once; it waits before it takes more.
 PART_BYTES = 256 * 1024
-# Seconds that a readiness answer may be old.
-READY_MAX_AGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Gateway:
     settings: Settings
     embedder: Embedder
     catalogue: Catalogue
+    health: Health
+    readiness: Readiness
     ledger: Ledger
     answers: Lane  # bytes of answers that are written and not yet sent
     estimates: Estimates
@@ -75,9 +78,9 @@ async def create_embeddings(request: Request) -> Response:
             max_texts=gateway.settings.max_texts,
             max_prompt_characters=gateway.settings.max_prompt_characters,
         )
-        model = gateway.catalogue.resolve(asked.model)
+        model = await gateway.catalogue.resolve(asked.model)
         call = _prepare(request, asked, model, entry)
-        entry.hold(sum(map(len, call.texts)) + _embedding_bytes(call))
+        entry.hold(sum(map(len, call.texts)) + _embedding_bytes(call, model))
         entry.admit(sum(call.token_estimates))
         embeddings = await run_unless_hung_up(request, _embed(request, call, asked))
     gateway.estimates.learn(
@@ -92,7 +95,7 @@ async def create_embeddings(request: Request) -> Response:
         columns=encode(embeddings.arrays, asked.formats, gateway.settings.binary_bit_order),
         tokens=tokens,
         normalized=call.normalized,
-        dimensions=call.dimensions,
+        dimensions=embeddings.dimensions,
         dict_object=_dict_object(request),
     )
     return JSONResponse(render_response(response))
@@ -101,7 +104,8 @@ async def create_embeddings(request: Request) -> Response:
 async def _embed(request: Request, call: EmbeddingCall, asked: EmbeddingRequest) -> Embeddings:
     """The embeddings, when there is room to write the answer too."""
     gateway = _gateway(request)
-    embeddings = await gateway.embedder.embed(call)
+    with gateway.health.noting(call.ensemble):
+        embeddings = await gateway.embedder.embed(call)
     size = json_bytes(embeddings.arrays, asked.formats)
     await gateway.answers.take(call.entry.caller, size)
     request.state.exits.callback(gateway.answers.give_back, size)
@@ -113,11 +117,12 @@ def _prepare(
 ) -> EmbeddingCall:
     who = model.ensemble, entry.caller.key
     return EmbeddingCall(
+        model=model.id,
         ensemble=model.ensemble,
         texts=asked.texts,
         token_estimates=_gateway(request).estimates.guess(who, asked.texts, model.max_length),
         number_formats=number_formats_of(asked.formats),
-        dimensions=model.resolve_dimensions(asked.dimensions),
+        dimensions=asked.dimensions,
         normalized=asked.normalized,
         truncation=asked.truncation,
         entry=entry,
@@ -125,8 +130,11 @@ def _prepare(
     )
 
 
-def _embedding_bytes(call: EmbeddingCall) -> int:
-    return sum(count_bytes(name, len(call.texts), call.dimensions) for name in call.number_formats)
+def _embedding_bytes(call: EmbeddingCall, model: ServedModel) -> int:
+    """Of the embeddings as they are expected: the model has the last word on their size."""
+    is_cut = call.dimensions in range(1, model.dimensions)
+    dimensions = call.dimensions if is_cut and call.dimensions else model.dimensions
+    return sum(count_bytes(name, len(call.texts), dimensions) for name in call.number_formats)
 
 
 def _dict_object(request: Request) -> str:
@@ -142,23 +150,27 @@ async def list_models(request: Request) -> Response:
     """GET /v1/models."""
     _authorize(request)
     catalogue = _gateway(request).catalogue
-    if not catalogue.models and catalogue.trouble:
+    if not catalogue.models and catalogue.troubles():
         raise TritonUnavailable("the models are not loaded yet")
-    body = {"object": "list", "data": [_model_object(model) for model in catalogue.models]}
+    body = {
+        "object": "list",
+        "data": [_model_object(model, catalogue) for model in catalogue.models],
+    }
     return JSONResponse(orjson.dumps(body))
 
 
 async def retrieve_model(request: Request) -> Response:
     """GET /v1/models/{id}; the slash of an id may arrive raw or as %2F."""
     _authorize(request)
-    name = request.path_params["id"].rstrip("/")
-    model = _gateway(request).catalogue.find(name)
+    name = request.path_params["id"]
+    catalogue = _gateway(request).catalogue
+    model = await catalogue.find(name)
     if model is None:
         raise ModelNotFound(f"model {name!r} is not served")
-    return JSONResponse(orjson.dumps(_model_object(model)))
+    return JSONResponse(orjson.dumps(_model_object(model, catalogue)))
 
 
-def _model_object(model: ServedModel) -> dict[str, object]:
+def _model_object(model: ServedModel, catalogue: Catalogue) -> dict[str, object]:
     return {
         "id": model.id,
         "object": "model",
@@ -168,6 +180,7 @@ def _model_object(model: ServedModel) -> dict[str, object]:
         "max_length": model.max_length,
         "matryoshka": model.matryoshka,
         "aliases": model.aliases,
+        "names": catalogue.names_of(model),
         "revision": model.revision,
     }
 
@@ -183,11 +196,10 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """GET /health/ready: every known model can serve, as Triton said at most a second ago."""
-    catalogue = _gateway(request).catalogue
-    await catalogue.refresh(max_age_seconds=READY_MAX_AGE_SECONDS)
-    if catalogue.trouble:
-        raise TritonUnavailable("not every model is ready")
+    """GET /health/ready: a call of any known model would succeed."""
+    troubles = await _gateway(request).readiness.look()
+    if troubles:
+        raise TritonUnavailable(f"not ready: {describe(troubles)}", {"models": troubles})
     return JSONResponse(b'{"status":"ok"}')
 
 

@@ -1,4 +1,4 @@
-"""What every request goes through: an id, a body limit, a clock, a line in the log. Plain ASGI."""
+"""What every request goes through: an id, a clock, a line in the log. Plain ASGI."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access.keys import key_label
-from gateway.errors import BodyTooLarge, HungUp
+from gateway.errors import HungUp
 from gateway.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -97,29 +97,6 @@ class RequestScope:
 def _request_id(headers: Headers) -> str:
     sent = headers.get("x-request-id", "")
     return sent if _SANE_REQUEST_ID.fullmatch(sent) else f"req_{random.getrandbits(128):032x}"
-
-
-async def read_body(request: Request, max_bytes: int, hold: Callable[[int], None]) -> bytes:
-    """The whole body.
-
-    hold  is told how many bytes this call holds, before they are read where that is announced
-
-    Raises: BodyTooLarge as soon as the size is announced or reached, ClientDisconnect, and what
-        hold raises.
-    """
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal():
-        if int(announced) > max_bytes:
-            raise BodyTooLarge(max_bytes)
-        hold(int(announced))
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > max_bytes:
-            raise BodyTooLarge(max_bytes)
-        if not announced:
-            hold(len(body))
-    return bytes(body)
 
 
 async def run_unless_hung_up(request: Request, work: Awaitable[T]) -> T:

@@ -33,9 +33,6 @@ class ConstantStub:
     def __init__(self, channel: Any) -> None:
         pass
 
-    async def ServerReady(self, request: Any, timeout: float) -> Any:
-        return service_pb2.ServerReadyResponse(ready=True)
-
     async def RepositoryIndex(self, request: Any, timeout: float) -> Any:
         entry = service_pb2.RepositoryIndexResponse.ModelIndex
         return service_pb2.RepositoryIndexResponse(
@@ -79,10 +76,15 @@ def _answer(model: str, texts: int) -> bytes:
     """A ModelInferResponse with unit vectors of float32, serialized."""
     rows = np.random.default_rng(0).standard_normal((texts, MODELS[model]), dtype=np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    arrays = {"FLOAT": rows, "TOKEN_COUNT": np.full(texts, TOKENS, dtype=np.int32)}
+    arrays = {
+        "FLOAT": rows,
+        "TOKEN_COUNT": np.full(texts, TOKENS, dtype=np.int32),
+        "WIDTH": np.array([MODELS[model]], dtype=np.int32),
+    }
     output = service_pb2.ModelInferResponse.InferOutputTensor
     answer = service_pb2.ModelInferResponse(
         model_name=model,
+        model_version="1",
         outputs=[output(name=name, shape=array.shape) for name, array in arrays.items()],
         raw_output_contents=[array.tobytes() for array in arrays.values()],
     )

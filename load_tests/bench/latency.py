@@ -48,10 +48,10 @@ class Ways:
     ) -> None:
         """folder: the exported repository; name: of the ensemble in it."""
         self._name = name
-        self._tokenizer = PackedTokenizer(
-            folder / f"{name}-tokenizer" / "1" / "tokenizer.json", MODEL_LIMIT
-        )
-        self._encoder = CpuEncoder(folder / f"{name}-encoder" / "1" / "model.onnx")
+        self._steps = {path.name.rpartition("-")[2]: path for path in folder.glob(f"{name}@*")}
+        tokenizer_json = self._steps["tokenizer"] / "1" / "tokenizer.json"
+        self._tokenizer = PackedTokenizer(tokenizer_json, MODEL_LIMIT)
+        self._encoder = CpuEncoder(self._steps["encoder"] / "1" / "model.onnx")
         self._triton = triton
         self._target = target
         self._session = aiohttp.ClientSession(headers=dict(target.headers))
@@ -78,19 +78,21 @@ class Ways:
         self._encoder.embed(*self._tokenizer.tokenize([text]))
 
     async def tokenizer_step(self, text: str) -> None:
-        await self._infer("-tokenizer", _question(text), ["INPUT_IDS", "SEQ_LENS"])
+        await self._infer(self._steps["tokenizer"].name, _question(text), ["INPUT_IDS", "SEQ_LENS"])
 
     async def encoder_step(self, text: str) -> None:
         input_ids, seq_lens = self._tokenizer.tokenize([text])
         inputs = {"INPUT_IDS": input_ids[np.newaxis], "SEQ_LENS": seq_lens[np.newaxis]}
-        await self._infer("-encoder", inputs, ["EMBEDDING"])
+        await self._infer(self._steps["encoder"].name, inputs, ["EMBEDDING"])
 
     async def quantize_step(self, text: str) -> None:
         embedding = np.ones((1, DIMENSIONS), dtype=np.float32)
-        await self._infer("-quantize", {"EMBEDDING": embedding, **_options()}, ["FLOAT"])
+        await self._infer(
+            self._steps["quantize"].name, {"EMBEDDING": embedding, **_options()}, ["FLOAT"]
+        )
 
     async def ensemble(self, text: str) -> None:
-        await self._infer("", {**_question(text), **_options()}, ["FLOAT", "TOKEN_COUNT"])
+        await self._infer(self._name, {**_question(text), **_options()}, ["FLOAT", "TOKEN_COUNT"])
 
     async def live(self, text: str) -> None:
         async with self._session.get(urljoin(self._target.url, "/health/live")) as answer:
@@ -103,7 +105,7 @@ class Ways:
             answer.raise_for_status()
             await answer.read()
 
-    async def _infer(self, step: str, inputs: dict[str, Any], outputs: Sequence[str]) -> None:
+    async def _infer(self, model: str, inputs: dict[str, Any], outputs: Sequence[str]) -> None:
         tensors = [
             InferInput(name, array.shape, np_to_triton_dtype(array.dtype))
             for name, array in inputs.items()
@@ -111,7 +113,7 @@ class Ways:
         for tensor, array in zip(tensors, inputs.values(), strict=True):
             tensor.set_data_from_numpy(array)
         wanted = [InferRequestedOutput(name) for name in outputs]
-        await self._triton.infer(self._name + step, tensors, outputs=wanted)
+        await self._triton.infer(model, tensors, outputs=wanted)
 
 
 def _question(text: str) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import pytest
 from starlette.applications import Starlette
 
 from gateway import Settings, create_app
-from gateway.settings import read_keys
+from gateway.api_keys import read_keys
 from tests.fakes import FakeEmbedder
 
-KEYS = read_keys(["KEY", "SECOND"])
+KEYS = frozenset(entry.digest for entry in read_keys("KEY,SECOND"))
 
 
 @pytest.fixture

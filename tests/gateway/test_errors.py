@@ -10,9 +10,11 @@ import pytest
 
 from gateway import Settings, create_app
 from gateway.errors import (
+    AmbiguousModel,
     ContractMismatch,
     GatewayError,
     InferenceFailed,
+    ModelReplaced,
     NotFinite,
     Overloaded,
     TritonTimeout,
@@ -46,6 +48,7 @@ class Row:
     method: str = "POST"
     path: str = "/v1/embeddings"
     authorization: str = "Bearer KEY"
+    encoding: str = "identity"
     failure: Exception | None = None
 
 
@@ -57,13 +60,21 @@ ROWS = [
     Row("unknown key", 401, "unauthorized_error", "invalid_api_key", None, "authentication_error",
         headers={"www-authenticate": "Bearer"}, authorization="Bearer wrong"),
     Row("unknown route", 404, "not_found_error", "not_found", None, "not_found_error",
-        path="/v1/reranking"),
+        path="/v1/reranking", details={"method": "POST", "path": "/v1/reranking", "routes": [
+            "POST /v1/embeddings", "GET /metrics", "GET /openapi.json", "GET /health/live",
+            "GET /health", "GET /health/ready", "GET /v1/models/{id}", "GET /v1/models",
+            "GET /"]}),
     Row("wrong method", 405, "method_not_allowed_error", "method_not_allowed", None, INVALID,
         headers={"allow": "POST"}, method="GET"),
     Row("wrong method on a GET route", 405, "method_not_allowed_error", "method_not_allowed",
         None, INVALID, headers={"allow": "GET, HEAD"}, method="PUT", path="/v1/models"),
     Row("body too large", 413, "payload_too_large_error", "payload_too_large", None, INVALID,
         details={"max_bytes": 100_000}, content=b" " * 100_001),
+    Row("unknown encoding", 415, "unsupported_media_type_error", "unsupported_encoding", None,
+        INVALID, details={"supported": ["gzip", "deflate"]}, content=b"{}",
+        headers={"accept-encoding": "gzip, deflate"}, encoding="br"),
+    Row("damaged body", 400, "bad_request_error", "invalid_encoding", None, INVALID, content=b"{}",
+        encoding="gzip"),
     Row("no JSON", 400, "bad_request_error", "invalid_json", None, INVALID, content=b"{"),
     Row("missing", 422, "validation_error", "missing", "input", INVALID,
         details=[{"type": "missing", "loc": ["body", "input"], "msg": "input is required"}],
@@ -74,6 +85,11 @@ ROWS = [
         fields={"input": ["x"] * 257}),
     Row("model not served", 422, "model_not_found_error", "model_not_found", "model", INVALID,
         details={"model": "x", "available": [MODEL, FIXED]}, fields={"model": "x"}),
+    Row("ambiguous model", 422, "ambiguous_model_error", "ambiguous_model", "model", INVALID,
+        details={"model": "large", "candidates": ["org/a", "org/b"]},
+        failure=AmbiguousModel("large", ["org/b", "org/a"])),
+    Row("model replaced", 503, "service_unavailable_error", "service_unavailable", None,
+        "server_error", headers={"retry-after": "2"}, failure=ModelReplaced()),
     Row("dimensions too small", 422, "invalid_matryoshka_dimensions_error", "invalid_dimensions",
         "dimensions", INVALID, details={"dimensions": 0, "min": 1, "max": 1024},
         fields={"dimensions": 0}),
@@ -111,11 +127,11 @@ def embedder() -> FakeEmbedder:
         Ensemble(ENSEMBLE, parameters=PARAMETERS),
         Ensemble("org--fixed", parameters=FIXED_PARAMETERS),
     ]
-    return FakeEmbedder(Repository(True, ensembles))
+    return FakeEmbedder(Repository(ensembles))
 
 
 async def send(client: httpx.AsyncClient, row: Row) -> httpx.Response:
-    headers = {"Authorization": row.authorization}
+    headers = {"Authorization": row.authorization, "Content-Encoding": row.encoding}
     if row.method != "POST":
         return await client.request(row.method, row.path, headers=headers)
     if row.content is not None:
@@ -140,7 +156,13 @@ async def test_the_row_of_the_table(
     assert row.details == body["details"]
     assert row.headers == {
         name: response.headers[name]
-        for name in ("allow", "retry-after", "www-authenticate", "x-should-retry")
+        for name in (
+            "accept-encoding",
+            "allow",
+            "retry-after",
+            "www-authenticate",
+            "x-should-retry",
+        )
         if name in response.headers
     }
     assert response.headers["content-type"] == "application/json"

@@ -24,9 +24,15 @@ def test_defaults_are_loopback_with_a_key_required() -> None:
     [
         ("GATEWAY_HOST", "0.0.0.0", "0.0.0.0"),  # noqa: S104
         ("GATEWAY_PORT", "9000", 9000),
+        ("GATEWAY_PORT", "0", 0),
+        ("GATEWAY_PORT", "65535", 65535),
         ("GATEWAY_TRITON_ADDRESS", "dns:///triton:8001", "dns:///triton:8001"),
         ("GATEWAY_TIMEOUT_SECONDS", "2.5", 2.5),
         ("GATEWAY_BINARY_BIT_ORDER", "lsb", "lsb"),
+        ("GATEWAY_ALLOWED_ORIGINS", "*", ("*",)),
+        ("GATEWAY_ALLOWED_ORIGINS", "https://A.org/, null", ("https://a.org", "null")),
+        ("GATEWAY_ALLOWED_ORIGINS", ",http://[::1]:80,,", ("http://[::1]:80",)),
+        ("GATEWAY_ALLOWED_ORIGINS", "app://obsidian.md", ("app://obsidian.md",)),
         ("GATEWAY_MAX_TEXTS", "", 256),
     ],
 )
@@ -39,6 +45,8 @@ def test_a_variable_sets_its_field(variable: str, text: str, value: object) -> N
     ("variable", "text"),
     [
         ("GATEWAY_PORT", "http"),
+        ("GATEWAY_PORT", "65536"),
+        ("GATEWAY_PORT", "-1"),
         ("GATEWAY_MAX_TEXTS", "1.5"),
         ("GATEWAY_MAX_TEXTS", "-1"),
         ("GATEWAY_TIMEOUT_SECONDS", "0"),
@@ -47,6 +55,13 @@ def test_a_variable_sets_its_field(variable: str, text: str, value: object) -> N
         ("GATEWAY_AUTH", "no"),
         ("GATEWAY_LOG_LEVEL", "loud"),
         ("GATEWAY_API_KEYS_FILE", "/no/such/file"),
+        ("GATEWAY_ALLOWED_ORIGINS", "a.org"),
+        ("GATEWAY_ALLOWED_ORIGINS", "https://a.org/page"),
+        ("GATEWAY_ALLOWED_ORIGINS", "https://*.a.org"),
+        ("GATEWAY_ALLOWED_ORIGINS", "https://a.org https://b.org"),
+        ("GATEWAY_ALLOWED_ORIGINS", "https://user@a.org"),
+        ("GATEWAY_ALLOWED_ORIGINS", "https://"),
+        ("GATEWAY_ALLOWED_ORIGINS", "**"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_variable(variable: str, text: str) -> None:

@@ -28,7 +28,8 @@ output [
   { name: "UINT8" data_type: TYPE_UINT8 dims: [ -1, -1 ] },
   { name: "BINARY" data_type: TYPE_INT8 dims: [ -1, -1 ] },
   { name: "UBINARY" data_type: TYPE_UINT8 dims: [ -1, -1 ] },
-  { name: "TOKEN_COUNT" data_type: TYPE_INT32 dims: [ -1 ] }
+  { name: "TOKEN_COUNT" data_type: TYPE_INT32 dims: [ -1 ] },
+  { name: "WIDTH" data_type: TYPE_INT32 dims: [ 1 ] }
 ]
 instance_group [ { kind: KIND_CPU count: 1 } ]
 parameters { key: "served_name" value { string_value: "toy" } }
@@ -51,6 +52,7 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse([
             pb_utils.Tensor("FLOAT", np.full((count, 4), 0.5, np.float32)),
             pb_utils.Tensor("TOKEN_COUNT", np.full(count, 3, np.int32)),
+            pb_utils.Tensor("WIDTH", np.array([4], np.int32)),
         ])
 """
 

@@ -5,13 +5,10 @@ tests/gateway/test_errors.py holds their bodies.
 """
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,8 +16,9 @@ import httpx
 import pytest
 
 from export.checkpoint import DEFAULT_CHECKPOINT
-from gateway.local.triton_process import LOOPBACK, free_ports
-from tests.serving import API_KEY, PATIENCE_SECONDS, Service
+from gateway.local.triton_process import free_ports
+from gateway.rest.paths import nearest_first
+from tests.serving import API_KEY, PATIENCE_SECONDS, Service, run_gateway
 from tests.triton.conftest import TOY_CONFIG, RunTriton
 
 pytestmark = pytest.mark.triton
@@ -64,6 +62,21 @@ def wrong_method(method: str, path: str, allowed: str) -> Row:
     )  # fmt: skip
 
 
+ROUTES = [
+    *("POST /v1/embeddings", "GET /v1/models", "GET /v1/models/{id}"),
+    *("GET /health", "GET /health/live", "GET /health/ready"),
+    *("GET /metrics", "GET /openapi.json", "GET /"),
+]
+
+
+def no_route(condition: str, method: str, path: str, **changes: Any) -> Row:
+    details = {"method": method, "path": path, "routes": nearest_first(path, ROUTES)}
+    return Row(
+        condition, 404, "not_found_error", "not_found", openai_type="not_found_error",
+        method=method, path=path, details=details, **changes,
+    )  # fmt: skip
+
+
 def no_json(condition: str, content: bytes) -> Row:
     return Row(condition, 400, "bad_request_error", "invalid_json", content=content)
 
@@ -98,10 +111,8 @@ ROWS = [
     unauthorized("another scheme", f"Basic {API_KEY}"),
     unauthorized("a key in another case", f"Bearer {API_KEY.lower()}"),
     unauthorized("unknown key for the models", "wrong", method="GET", path="/v1/models"),
-    Row("unknown route", 404, "not_found_error", "not_found", openai_type="not_found_error",
-        path="/v1/reranking"),
-    Row("unknown route, no key", 404, "not_found_error", "not_found",
-        openai_type="not_found_error", method="GET", path="/nope", authorization=""),
+    no_route("unknown route", "POST", "/v1/reranking"),
+    no_route("unknown route, no key", "GET", "/nope", authorization=""),
     Row("GET of a model not served", 404, "not_found_error", "model_not_found",
         openai_type="not_found_error", method="GET", path="/v1/models/org%2Fnone"),
     wrong_method("GET", EMBEDDINGS, "POST"),
@@ -114,7 +125,7 @@ ROWS = [
     no_json("half an object", b'{"model": "x", "input": ["a'),
     no_json("an array", b"[]"),
     no_json("not UTF-8", b'{"model": "\xff", "input": "x"}'),
-    no_json("UTF-16", '{"input": "x"}'.encode("utf-16")),
+    no_json("UTF-16 without a mark", '{"input": "x"}'.encode("utf-16-le")),
     no_json("NaN", b'{"input": "x", "dimensions": NaN}'),
     no_json("infinity", b'{"input": "x", "dimensions": -Infinity}'),
     no_json("100000 arrays", b"[" * 100_000 + b"]" * 100_000),
@@ -255,6 +266,7 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse([
             pb_utils.Tensor("FLOAT", np.full((1, size), value, np.float32)),
             pb_utils.Tensor("TOKEN_COUNT", np.full(1, 3, np.int32)),
+            pb_utils.Tensor("WIDTH", np.array([4], np.int32)),
         ])
 """
 QUEUE = "dynamic_batching {{ default_queue_policy {{ {} }} }}"
@@ -282,6 +294,9 @@ AWAY = Row(
     "Triton away", 503, "service_unavailable_error", "service_unavailable",
     openai_type="server_error", headers={"retry-after": "2"},
 )  # fmt: skip
+NOT_READY = replace(
+    AWAY, details={"models": {"Triton": "does not answer: the inference server is not ready"}}
+)
 OVERLOADED = Row(
     "too much in flight", 429, "too_many_requests_error", "overloaded",
     openai_type="rate_limit_error", details={"retry_after": 1}, headers={"retry-after": "1"},
@@ -299,38 +314,6 @@ def fragile_triton(run_triton: RunTriton, tmp_path_factory: pytest.TempPathFacto
         (repository / name / "config.pbtxt").write_text(config)
         (repository / name / "1/model.py").write_text(FRAGILE_MODEL)
     return run_triton(repository).grpc_port
-
-
-@contextmanager
-def run_gateway(
-    triton_port: int, awaited: str = "/health/ready", **settings: str
-) -> Iterator[httpx.Client]:
-    """A client of a gateway of its own, once the path `awaited` answers 200."""
-    (port,) = free_ports(1)
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY_")}
-    command = [sys.executable, "-m", "gateway", "--port", str(port)]
-    with (
-        subprocess.Popen(
-            [*command, "--triton-address", f"{LOOPBACK}:{triton_port}"],
-            env=inherited | {"GATEWAY_API_KEYS": API_KEY} | settings,
-        ) as process,
-        httpx.Client(base_url=f"http://{LOOPBACK}:{port}", timeout=PATIENCE_SECONDS) as client,
-    ):
-        try:
-            wait_for(client, awaited)
-            yield client
-        finally:
-            process.terminate()
-
-
-def wait_for(client: httpx.Client, path: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(httpx.ConnectError):
-            if client.get(path).status_code == 200:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"{path} does not answer")
 
 
 @pytest.fixture(scope="module")
@@ -391,5 +374,5 @@ def test_the_deadline_of_the_gateway_passes(fragile_triton: int) -> None:
 def test_triton_is_away() -> None:
     with run_gateway(free_ports(1)[0], awaited="/health/live") as client:
         check(call(client, AWAY), AWAY)
-        check(client.get("/health/ready"), AWAY)
+        check(client.get("/health/ready"), NOT_READY)
         check(client.get("/v1/models", headers={"Authorization": API_KEY}), AWAY)

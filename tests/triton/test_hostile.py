@@ -168,11 +168,14 @@ def test_strange_json_is_answered(client: httpx.Client, fields: bytes, status: i
         (post(CALL).replace(b": KEY", b": K\xff\xc3"), 401),
         (post(CALL).replace(b": KEY", b": Bearer " + b"K" * 30_000), 401),
         (post(CALL).replace(b"/v1/", b"/%00%ff/../"), 404),
-        (post(CALL, b"Content-Encoding: gzip\r\nContent-Type: text/\xff\r\n"), 200),
+        (post(CALL, b"Content-Type: text/\xff\r\n"), 200),
+        (post(CALL, b"Content-Encoding: gzip\r\n"), 400),
+        (post(CALL, b"Content-Encoding: \xff\r\n"), 415),
     ],
     ids=[
         "tls", "http2", "negative-length", "two-lengths", "no-colon", "long-header", "long-path",
-        "control-character", "request-id", "key-not-ascii", "long-key", "path", "encodings",
+        "control-character", "request-id", "key-not-ascii", "long-key", "path", "type", "damaged",
+        "encoding",
     ],
 )  # fmt: skip
 def test_garbage_around_the_body_is_answered(service: Service, sent: bytes, status: int) -> None:

@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -45,11 +46,11 @@ def triton_of(service: Service) -> int:
 
 def step_of(service: Service, step: str) -> int:
     """Process id of a Python step of the model under load."""
-    name = f"{DEFAULT_CHECKPOINT.replace('/', '--')}-{step}"
+    name = re.compile(f"{DEFAULT_CHECKPOINT.replace('/', '--')}@[0-9a-f]+-{step}")
     (stub,) = (
         process
         for process in running_children(triton_of(service))
-        if name in Path(f"/proc/{process}/cmdline").read_text()
+        if name.search(Path(f"/proc/{process}/cmdline").read_text())
     )
     return stub
 

@@ -7,6 +7,7 @@ one client, and no window: nothing arrives while its last chunks wait.
 
 import asyncio
 import random
+import re
 import time
 from pathlib import Path
 
@@ -55,11 +56,12 @@ async def index_for_ever(embedder: TritonEmbedder, seed: int) -> None:
         texts = [b"bread " * draw.randint(5, 80) for _ in range(TEXTS)]
         await embedder.embed(
             EmbeddingCall(
+                model=DEFAULT_CHECKPOINT,
                 ensemble=MODEL,
                 texts=texts,
                 token_estimates=Estimates().guess("", texts, 256),
                 number_formats=("float",),
-                dimensions=384,
+                dimensions=None,
                 normalized=True,
                 truncation="end",
                 entry=roomy_ledger().open(ANYBODY),
@@ -70,7 +72,8 @@ async def index_for_ever(embedder: TritonEmbedder, seed: int) -> None:
 def encoder_of(triton: TritonProcess) -> Path:
     """/proc of the process that is the encoder of MODEL."""
     steps = [Path(f"/proc/{pid}") for pid in triton.step_pids]
-    (encoder,) = [step for step in steps if f"{MODEL}-encoder" in (step / "cmdline").read_text()]
+    name = re.compile(f"{MODEL}@[0-9a-f]+-encoder")
+    (encoder,) = [step for step in steps if name.search((step / "cmdline").read_text())]
     return encoder
 
 

@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from batching import Batcher
-from inference import CpuEncoder
-from integrity import check_files
-from memory import Memory
+from integrity import check_step
 from numpy.typing import NDArray
+
+check_step(Path(__file__).parent, "encoder")  # before anything else of this folder runs
+
+from batching import Batcher  # noqa: E402
+from inference import CpuEncoder  # noqa: E402
+from memory import Memory  # noqa: E402
 
 
 class TritonPythonModel:
@@ -26,7 +29,6 @@ class TritonPythonModel:
         parameters = json.loads(args["model_config"])["parameters"]
         settings = {key: value["string_value"] for key, value in parameters.items()}
         folder = Path(args["model_repository"]) / args["model_version"]
-        check_files(folder, json.loads(settings["sha256"]))
         encoder = CpuEncoder(
             folder / "model.onnx",
             int(settings["threads"]),

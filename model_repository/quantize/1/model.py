@@ -1,15 +1,25 @@
-"""Triton's quantize step: EMBEDDING, DIMENSIONS, NORMALIZED → the formats that were asked for."""
+"""Triton's quantize step: EMBEDDING, DIMENSIONS, NORMALIZED → every format, WIDTH."""
 
 from __future__ import annotations  # Triton's requests have a type only while it serves
 
+import json
+from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
+from integrity import check_step
 from numpy.typing import NDArray
-from quantization import quantize
+
+check_step(Path(__file__).parent, "quantize")  # before anything else of this folder runs
+
+from quantization import DimensionsRefused, quantize, resolve_dimensions  # noqa: E402
 
 
 class TritonPythonModel:
+    def initialize(self, args: dict[str, str]) -> None:
+        parameters = json.loads(args["model_config"])["parameters"]
+        self.matryoshka = parameters["matryoshka"]["string_value"] == "true"
+
     def execute(
         self, requests: list[pb_utils.InferenceRequest]
     ) -> list[pb_utils.InferenceResponse]:
@@ -17,23 +27,25 @@ class TritonPythonModel:
 
     def answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
         try:
-            outputs = quantize(
-                _read(request, "EMBEDDING"),
-                int(_read(request, "DIMENSIONS")[0]),
-                bool(_read(request, "NORMALIZED")[0]),
-                request.requested_output_names(),
-            )
+            outputs = self.quantize(request)
+        except DimensionsRefused as error:
+            message = f"DIMENSIONS_REFUSED {json.dumps(error.details)}"
+            return _failure(message, pb_utils.TritonError.INVALID_ARG)
         except FloatingPointError as error:
-            return _failure(f"NOT_FINITE {error}")
+            return _failure(f"NOT_FINITE {error}", pb_utils.TritonError.INTERNAL)
         except Exception as error:  # one bad request must not fail its neighbours
-            return _failure(f"quantize: {error}")
+            return _failure(f"quantize: {error}", pb_utils.TritonError.INTERNAL)
         tensors = [pb_utils.Tensor(name, array) for name, array in outputs.items()]
         return pb_utils.InferenceResponse(tensors)
 
+    def quantize(self, request: pb_utils.InferenceRequest) -> dict[str, NDArray[Any]]:
+        embeddings, dimensions, normalized = (
+            pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+            for name in ("EMBEDDING", "DIMENSIONS", "NORMALIZED")
+        )
+        d = resolve_dimensions(int(dimensions[0]), embeddings.shape[1], self.matryoshka)
+        return quantize(embeddings, d, bool(normalized[0]), request.requested_output_names())
 
-def _read(request: pb_utils.InferenceRequest, name: str) -> NDArray[Any]:
-    return pb_utils.get_input_tensor_by_name(request, name).as_numpy()
 
-
-def _failure(message: str) -> pb_utils.InferenceResponse:
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message))
+def _failure(message: str, code: int) -> pb_utils.InferenceResponse:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
-from integrity import check_files
+from integrity import check_step
 from numpy.typing import NDArray
-from tokenization import InputTooLong, PackedTokenizer
+
+check_step(Path(__file__).parent, "tokenizer")  # before anything else of this folder runs
+
+from tokenization import InputTooLong, PackedTokenizer  # noqa: E402
 
 
 class TritonPythonModel:
@@ -17,7 +20,6 @@ class TritonPythonModel:
         parameters = json.loads(args["model_config"])["parameters"]
         settings = {key: value["string_value"] for key, value in parameters.items()}
         folder = Path(args["model_repository"]) / args["model_version"]
-        check_files(folder, json.loads(settings["sha256"]))
         max_length = int(settings["max_length"])
         self.tokenizer = PackedTokenizer(folder / "tokenizer.json", max_length)
 

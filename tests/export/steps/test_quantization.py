@@ -7,10 +7,13 @@ import pytest
 from numpy.typing import NDArray
 
 from export.steps.quantization import (
+    NATIVE,
+    DimensionsRefused,
     Floats,
     int8_scale,
     normalize,
     quantize,
+    resolve_dimensions,
     to_binary,
     to_int8,
     to_ubinary,
@@ -131,6 +134,18 @@ def test_a_zero_embedding_stays_zero() -> None:
     assert [128] * 16 == found["UINT8"][0].tolist()
 
 
+def test_an_embedding_however_short_has_length_one() -> None:
+    short = some_embeddings(3, 16) * np.float32(1e-11)
+
+    np.testing.assert_allclose(np.linalg.norm(normalize(short), axis=1), 1, rtol=1e-6)
+
+
+def test_an_embedding_too_short_to_be_measured_is_not_blown_up() -> None:
+    shorter = np.full((1, 4), 1e-14, dtype=np.float32)
+
+    np.testing.assert_allclose(normalize(shorter), shorter / np.float32(1e-12), rtol=1e-6)
+
+
 def test_only_the_asked_formats_are_computed() -> None:
     assert ["INT8", "FLOAT"] == list(quantize(some_embeddings(1, 8), 8, True, ["INT8", "FLOAT"]))
 
@@ -153,3 +168,32 @@ def test_permuted_rows_give_permuted_results() -> None:
 
     for name in ALL_FORMATS:
         np.testing.assert_array_equal(straight[name][order], permuted[name])
+
+
+@pytest.mark.parametrize("dimensions", [1, 13, 64])
+def test_the_width_is_what_came_out(dimensions: int) -> None:
+    width = quantize(some_embeddings(2, 64), dimensions, True, ["UBINARY", "WIDTH"])["WIDTH"]
+
+    assert (np.dtype(np.int32), [dimensions]) == (width.dtype, width.tolist())
+
+
+@pytest.mark.parametrize("matryoshka", [True, False])
+@pytest.mark.parametrize("asked", [NATIVE, 8])
+def test_the_native_size_is_always_allowed(asked: int, matryoshka: bool) -> None:
+    assert 8 == resolve_dimensions(asked, 8, matryoshka)
+
+
+@pytest.mark.parametrize("asked", [1, 7])
+def test_a_matryoshka_model_may_be_cut(asked: int) -> None:
+    assert asked == resolve_dimensions(asked, 8, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "matryoshka"), [(-1, True), (9, True), (-1, False), (1, False), (7, False)]
+)
+def test_a_cut_that_the_model_does_not_allow_is_refused(asked: int, matryoshka: bool) -> None:
+    with pytest.raises(DimensionsRefused) as caught:
+        resolve_dimensions(asked, 8, matryoshka)
+
+    assert {"dimensions": asked, "native": 8, "matryoshka": matryoshka} == caught.value.details
+    assert f"{asked} of 8 dimensions" == str(caught.value)

@@ -6,9 +6,15 @@ import pytest
 
 from gateway.access.keys import check_key
 from gateway.errors import Unauthorized
-from gateway.settings import read_keys
+from gateway.settings import Settings
 
-DIGESTS = read_keys(["KEY", "", "# a comment", " second ", "schlüssel"])
+
+def read_keys(text: str) -> frozenset[bytes]:
+    """The digests of keys between commas."""
+    return Settings.from_environ({"GATEWAY_API_KEYS": text}).api_keys
+
+
+DIGESTS = read_keys("KEY,, second ,schlüssel")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +41,6 @@ def test_known_keys_pass_with_or_without_a_scheme(header: str) -> None:
         "Basic KEY",
         "Bearer WRONG",
         "Bearer Bearer KEY",
-        "# a comment",
     ],
 )
 def test_everything_else_is_refused(header: str | None) -> None:
@@ -45,9 +50,9 @@ def test_everything_else_is_refused(header: str | None) -> None:
 
 def test_a_digest_stands_for_its_key() -> None:
     entry = f"sha256:{hashlib.sha256(b'KEY').hexdigest()}"
-    check_key("KEY", read_keys([entry]))
+    check_key("KEY", read_keys(entry))
     with pytest.raises(Unauthorized):
-        check_key(entry, read_keys([entry]))
+        check_key(entry, read_keys(entry))
 
 
 def test_only_digests_are_kept() -> None:

@@ -1,17 +1,15 @@
 """What can be served, under which names."""
 
+import asyncio
 import logging
+import time
+from collections.abc import Sequence
 
 import pytest
 
-from gateway.errors import (
-    DimensionsNotSupported,
-    InvalidDimensions,
-    TritonUnavailable,
-    UnknownModel,
-)
+from gateway.errors import AmbiguousModel, TritonUnavailable, UnknownModel
 from gateway.inference.catalogue import Catalogue, ServedModel, describe
-from gateway.inference.embedder import Ensemble, Repository
+from gateway.inference.embedder import Ensemble, Repository, State
 from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder
 
 pytestmark = pytest.mark.anyio
@@ -22,123 +20,284 @@ def ensemble(name: str, **changed: str) -> Ensemble:
     return Ensemble(name.replace("/", "--"), parameters=parameters)
 
 
-async def catalogue_of(*ensembles: Ensemble, is_ready: bool = True) -> Catalogue:
-    catalogue = Catalogue(FakeEmbedder(Repository(is_ready, ensembles)))
+def steps(folder: str, *states: State, edition: str = "0123456789ab") -> list[Ensemble]:
+    names = ("tokenizer", "encoder", "quantize")
+    return [Ensemble(f"{folder}@{edition}-{names[i]}", state) for i, state in enumerate(states)]
+
+
+class Triton:
+    """A catalogue, what it is told next, how often, and by which clock."""
+
+    def __init__(self, *ensembles: Ensemble) -> None:
+        self.embedder = FakeEmbedder(Repository(ensembles))
+        self.embedder.repository = self.repository  # type: ignore[method-assign]
+        self.asked = 0
+        self.now: float | None = None  # None: as time goes by
+        self.catalogue = Catalogue(
+            self.embedder, lambda: time.monotonic() if self.now is None else self.now
+        )
+
+    async def repository(self) -> Repository:
+        self.asked += 1
+        return await FakeEmbedder.repository(self.embedder)
+
+    def now_lists(self, *ensembles: Ensemble) -> None:
+        self.embedder.repositories = Repository(ensembles)
+
+    def goes_away(self) -> None:
+        self.embedder.repositories = TritonUnavailable("away")
+
+
+async def catalogue_of(*ensembles: Ensemble) -> Catalogue:
+    catalogue = Triton(*ensembles).catalogue
     await catalogue.refresh()
     return catalogue
+
+
+async def told(catalogue: Catalogue, name: str) -> str:
+    """What a client is told that sends this name."""
+    try:
+        return (await catalogue.resolve(name)).id
+    except (AmbiguousModel, TritonUnavailable, UnknownModel) as error:
+        return f"{error.status} {error.code}"
+
+
+UNKNOWN, LATER = "422 model_not_found", "503 service_unavailable"
 
 
 def test_a_model_is_what_its_parameters_say() -> None:
     expected = ServedModel(MODEL, ENSEMBLE, ("large",), 1024, 512, True, "abc", 7)
     assert expected == describe(Ensemble(ENSEMBLE, parameters=PARAMETERS), created=7)
+    assert (MODEL, "mxbai-embed-large-v1", "large") == expected.names
 
 
 @pytest.mark.parametrize(
-    ("name", "ensembles"),
-    [("a/m", "a--m"), ("m", "a--m"), ("quick", "a--n"), ("n", "n")],
-    ids=["id", "without-organisation", "alias", "id-wins-over-bare-name-and-alias"],
+    ("name", "found"),
+    [("a/m", "a--m"), ("m", "a--m"), ("quick", "a--n"), ("n", "n"), ("a/n", "a--n")],
+    ids=["id", "short-name", "alias", "id-wins-over-short-name", "id-beside"],
 )
-async def test_names_resolve(name: str, ensembles: str) -> None:
+async def test_names_resolve(name: str, found: str) -> None:
     catalogue = await catalogue_of(
-        ensemble("a/m"), ensemble("a/n", aliases='["quick", "m"]'), ensemble("n")
+        ensemble("a/m"), ensemble("a/n", aliases='["quick"]'), ensemble("n")
     )
-    assert ensembles == catalogue.resolve(name).ensemble
+    assert found == (await catalogue.resolve(name)).ensemble
+
+
+async def test_a_name_of_two_models_is_refused_with_both() -> None:
+    catalogue = await catalogue_of(
+        ensemble("two/emb"), ensemble("one/emb"), ensemble("x", aliases='["y", "one/emb"]')
+    )
+    with pytest.raises(AmbiguousModel) as caught:
+        await catalogue.resolve("emb")
+    assert {"model": "emb", "candidates": ["one/emb", "two/emb"]} == caught.value.details
+    assert "send one of these" in caught.value.message
+    assert ["one/emb", "two/emb"] == [await told(catalogue, n) for n in ("one/emb", "two/emb")]
+    names = {model.id: catalogue.names_of(model) for model in catalogue.models}
+    assert {"one/emb": ["one/emb"], "two/emb": ["two/emb"], "x": ["x", "y"]} == names
+
+
+TWIN = "shares its id a/m with another"
+
+
+async def test_two_models_with_one_id_are_both_refused() -> None:
+    twin = Ensemble("copy", parameters=ensemble("a/m").parameters)
+    catalogue = await catalogue_of(ensemble("a/m"), twin, ensemble("b"))
+    assert [LATER, LATER, "b"] == [await told(catalogue, name) for name in ("a/m", "m", "b")]
+    assert {"a--m": TWIN, "copy": TWIN} == catalogue.troubles()
+    assert UNKNOWN == await told(catalogue, "other")
+
+
+@pytest.mark.parametrize("name", ["A", "\u0430", "a ", "\uff41", "a--m", "", "a/", "/a"])
+async def test_a_name_is_what_it_is_to_the_letter(name: str) -> None:
+    catalogue = await catalogue_of(ensemble("a"), ensemble("a/m"))
+    assert UNKNOWN == await told(catalogue, name)
 
 
 async def test_an_unknown_name_lists_what_is_served() -> None:
-    catalogue = await catalogue_of(ensemble("b"), ensemble("a"), Ensemble("a-encoder"))
+    catalogue = await catalogue_of(ensemble("b"), ensemble("a"), *steps("a", "ready"))
     with pytest.raises(UnknownModel) as caught:
-        catalogue.resolve("a-encoder")
-    assert caught.value.details == {"model": "a-encoder", "available": ["a", "b"]}
-
-
-@pytest.mark.parametrize("asked", [None, 1, 512, 1024])
-async def test_allowed_dimensions(asked: int | None) -> None:
-    model = (await catalogue_of(ensemble("m"))).resolve("m")
-    assert (asked or 1024) == model.resolve_dimensions(asked)
-
-
-@pytest.mark.parametrize("asked", [-1, 0, 1025])
-@pytest.mark.parametrize("matryoshka", ["true", "false"])
-async def test_dimensions_out_of_range(asked: int, matryoshka: str) -> None:
-    model = (await catalogue_of(ensemble("m", matryoshka=matryoshka))).resolve("m")
-    with pytest.raises(InvalidDimensions):
-        model.resolve_dimensions(asked)
-
-
-async def test_a_model_not_trained_for_it_is_not_cut() -> None:
-    model = (await catalogue_of(ensemble("m", matryoshka="false"))).resolve("m")
-    assert model.resolve_dimensions(1024) == 1024
-    with pytest.raises(DimensionsNotSupported):
-        model.resolve_dimensions(512)
+        await catalogue.resolve("a@0123456789ab-tokenizer")
+    details = {"model": "a@0123456789ab-tokenizer", "available": ["a", "b"]}
+    assert details == caught.value.details
 
 
 async def test_known_models_stay_known_while_triton_is_away() -> None:
-    embedder = FakeEmbedder()
-    catalogue = Catalogue(embedder)
-    with pytest.raises(TritonUnavailable):
-        catalogue.resolve(MODEL)
+    triton = Triton(ensemble("m"))
+    catalogue = triton.catalogue
+    assert LATER == await told(catalogue, "m")
     await catalogue.refresh()
-    created = catalogue.resolve(MODEL).created
-    embedder.repositories = TritonUnavailable("away")
+    created = (await catalogue.resolve("m")).created
+    triton.goes_away()
     await catalogue.refresh()
-    assert (catalogue.trouble, catalogue.resolve(MODEL).created) == ("away", created)
+    assert ({}, created) == (catalogue.troubles(), (await catalogue.resolve("m")).created)
+    assert LATER == await told(catalogue, "other")  # it may have come
 
 
-async def test_an_unloaded_model_is_forgotten() -> None:
-    embedder = FakeEmbedder(Repository(True, [ensemble("a"), ensemble("b")]))
-    catalogue = Catalogue(embedder)
-    await catalogue.refresh()
-    embedder.repositories = Repository(True, [ensemble("a")])
-    await catalogue.refresh()
-    with pytest.raises(UnknownModel):
-        catalogue.resolve("b")
+async def test_a_model_that_has_just_come_is_found() -> None:
+    triton = Triton(ensemble("a"))
+    await triton.catalogue.refresh()
+    assert UNKNOWN == await told(triton.catalogue, "b")
+    triton.now_lists(ensemble("a", aliases='["c"]'), ensemble("b"))
+    assert ["b", "a"] == [await told(triton.catalogue, name) for name in ("b", "c")]
+
+
+async def test_many_who_ask_for_unknown_names_share_an_answer() -> None:
+    triton = Triton(ensemble("a"))
+    await triton.catalogue.refresh()
+    started = time.monotonic()
+    answers = await asyncio.gather(*(told(triton.catalogue, str(i)) for i in range(50)))
+    assert ({UNKNOWN}, 2) == (set(answers), triton.asked)
+    await told(triton.catalogue, "x")
+    assert 3 == triton.asked
+    assert 0.2 <= time.monotonic() - started < 1
+
+
+async def test_a_model_that_was_unloaded_may_be_one_that_is_replaced() -> None:
+    triton = Triton(ensemble("a", aliases='["x"]'), ensemble("b"))
+    triton.now = 1000.0
+    await triton.catalogue.refresh()
+    triton.now_lists(Ensemble("a", "unloaded"), ensemble("b"))
+    await triton.catalogue.refresh()
+    assert [LATER, LATER, UNKNOWN] == [await told(triton.catalogue, name) for name in "axy"]
+    assert ["b"] == [model.id for model in triton.catalogue.models]
+    assert {} == triton.catalogue.troubles()
+    triton.now = 1029.9
+    await triton.catalogue.refresh()
+    assert [LATER, LATER, UNKNOWN] == [await told(triton.catalogue, name) for name in "axy"]
+    triton.now = 1030.0
+    await triton.catalogue.refresh()
+    assert [UNKNOWN, UNKNOWN, "b"] == [await told(triton.catalogue, name) for name in "axb"]
+
+
+async def test_a_model_that_comes_back_is_served_at_once() -> None:
+    triton = Triton(ensemble("a"), ensemble("b"))
+    triton.now = 1000.0
+    await triton.catalogue.refresh()
+    for _ in range(2):
+        triton.now_lists(ensemble("b"))
+        await triton.catalogue.refresh()
+        assert LATER == await told(triton.catalogue, "a")
+        triton.now += 20.0
+        triton.now_lists(ensemble("a"), ensemble("b"))
+        await triton.catalogue.refresh()
+        assert "a" == await told(triton.catalogue, "a")
+    assert {} == triton.catalogue._unloaded
+
+
+@pytest.mark.parametrize(
+    ("state", "of_steps"),
+    [
+        ("loading", ["loading"]),
+        ("loading", ["ready", "ready", "ready"]),
+        ("idle", ["loading", "idle", "idle"]),
+        ("idle", ["ready", "idle", "idle"]),
+        ("unloaded", ["ready", "loading", "idle"]),
+    ],
+)
+async def test_while_a_model_of_ours_comes_nobody_knows_its_names(
+    state: State, of_steps: Sequence[State]
+) -> None:
+    coming = Ensemble("org--my~~big", state)
+    catalogue = await catalogue_of(ensemble("a"), coming, *steps("org--my~~big", *of_steps))
+    assert {"org--my~~big": "is not ready"} == catalogue.troubles()
+    for name in ("org/my--big", "my--big", "any-alias"):
+        assert LATER == await told(catalogue, name)
+    assert "a" == await told(catalogue, "a")
+
+
+@pytest.mark.parametrize(
+    ("state", "of_steps"),
+    [
+        ("idle", ["idle", "idle", "idle"]),
+        ("unloaded", ["unloaded", "ready", "idle"]),
+        ("unloaded", ["ready", "ready", "ready"]),
+    ],
+)
+async def test_a_model_that_nobody_wants_is_no_trouble(
+    state: State, of_steps: Sequence[State]
+) -> None:
+    catalogue = await catalogue_of(ensemble("a"), Ensemble("b", state), *steps("b", *of_steps))
+    assert {} == catalogue.troubles()
+    assert UNKNOWN == await told(catalogue, "b")
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet", "resnet@1-encoder", "b@0123456789ab-other", "b-encoder"]
+)
+async def test_models_of_others_never_count(name: str) -> None:
+    theirs = Ensemble(name, "loading"), Ensemble("b", "loading")
+    catalogue = await catalogue_of(ensemble("a"), *theirs)
+    assert {} == catalogue.troubles()
+    assert UNKNOWN == await told(catalogue, "b")
+
+
+async def test_a_model_that_loads_again_keeps_its_names() -> None:
+    triton = Triton(ensemble("a", aliases='["x"]'), *steps("a", "ready"))
+    await triton.catalogue.refresh()
+    triton.now_lists(Ensemble("a", "loading"), *steps("a", "loading"))
+    await triton.catalogue.refresh()
+    assert ["a", "a", UNKNOWN] == [await told(triton.catalogue, name) for name in "axy"]
+    assert {"a": "is not ready"} == triton.catalogue.troubles()
+
+
+BROKEN = [
+    (ensemble("m", dimensions="many"), "unreadable"),
+    (ensemble("m", aliases="["), "unreadable"),
+    (ensemble("m", aliases="1"), "unreadable"),
+    (ensemble("m", aliases='"abc"'), "unreadable"),
+    (ensemble("m", aliases="[1]"), "unreadable"),
+    (ensemble("m", aliases='["a b"]'), "unreadable"),
+    (Ensemble("m", parameters=PARAMETERS | {"served_name": "../m"}), "unreadable"),
+    (Ensemble("m", parameters={"served_name": "m"}), "unreadable"),
+]
 
 
 @pytest.mark.parametrize(
     ("broken", "why"),
-    [
-        (Ensemble("m", parameters=PARAMETERS, mismatch="output FLOAT is missing"), "FLOAT"),
-        (ensemble("m", dimensions="many"), "unreadable"),
-        (ensemble("m", aliases="["), "unreadable"),
-        (ensemble("m", aliases="1"), "unreadable"),
-        (Ensemble("m", parameters={"served_name": "m"}), "unreadable"),
-        (Ensemble("m", is_ready=False), "not ready"),
-    ],
-    ids=["tensors", "dimensions", "aliases", "alias-list", "missing", "loading"],
+    BROKEN,
+    ids=["dimensions", "aliases", "number", "string", "numbers", "alias", "id", "missing"],
 )
-async def test_what_cannot_be_served_keeps_the_gateway_from_being_ready(
+async def test_what_cannot_be_read_keeps_the_gateway_from_being_ready(
     broken: Ensemble, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         catalogue = await catalogue_of(ensemble("good"), broken)
-    assert why in catalogue.trouble
-    assert why in caplog.text
-    assert catalogue.resolve("good").id == "good"
-    with pytest.raises(TritonUnavailable):
-        catalogue.resolve("m")
+    assert why in catalogue.troubles()["m"]
+    assert ["good", LATER, LATER] == [await told(catalogue, name) for name in ("good", "m", "x")]
+
+
+async def test_what_does_not_fit_keeps_the_gateway_from_being_ready() -> None:
+    wrong = Ensemble("b", "ready", ensemble("b").parameters, mismatch="output FLOAT is missing")
+    catalogue = await catalogue_of(ensemble("a"), wrong)
+    assert {"b": "does not fit this gateway: output FLOAT is missing"} == catalogue.troubles()
+    assert ["a", LATER, UNKNOWN] == [await told(catalogue, name) for name in "abc"]
 
 
 async def test_a_triton_without_models_of_ours_is_not_ready() -> None:
     catalogue = await catalogue_of(Ensemble("resnet"))
-    assert catalogue.trouble == "Triton serves no model of ours"
+    assert {"Triton": "serves no model of ours"} == catalogue.troubles()
+    assert LATER == await told(catalogue, "m")
 
 
-async def test_a_triton_that_says_no_is_not_ready() -> None:
-    assert (await catalogue_of(ensemble("m"), is_ready=False)).trouble == "Triton is not ready"
-
-
-async def test_trouble_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    catalogue = Catalogue(FakeEmbedder(TritonUnavailable("away")))
-    for _ in range(3):
-        await catalogue.refresh()
-    assert [record.message for record in caplog.records] == ["not ready: away"]
+async def test_a_triton_that_was_never_heard_is_not_ready() -> None:
+    triton = Triton()
+    assert {"Triton": "was not asked yet"} == triton.catalogue.troubles()
+    triton.goes_away()
+    await triton.catalogue.refresh()
+    assert {"Triton": "does not answer: away"} == triton.catalogue.troubles()
 
 
 async def test_a_recent_answer_is_not_asked_for_again() -> None:
-    embedder = FakeEmbedder()
-    catalogue = Catalogue(embedder)
-    await catalogue.refresh()
-    embedder.repositories = TritonUnavailable("away")
-    await catalogue.refresh(max_age_seconds=60)
-    assert catalogue.trouble == ""
+    triton = Triton(ensemble("m"))
+    await triton.catalogue.refresh()
+    triton.goes_away()
+    await triton.catalogue.refresh(max_age_seconds=60)
+    assert triton.catalogue.troubles() == {}
+
+
+async def test_a_recent_answer_is_good_for_as_long_as_is_said() -> None:
+    triton = Triton(ensemble("m"))
+    for now, asked in ((1000.0, 1), (1004.9, 1), (1005.0, 2)):
+        triton.now = now
+        await triton.catalogue.refresh(max_age_seconds=5)
+        assert asked == triton.asked

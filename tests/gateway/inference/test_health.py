@@ -8,6 +8,7 @@ import pytest
 from gateway.errors import (
     InferenceFailed,
     InputTooLong,
+    ModelReplaced,
     NotFinite,
     Overloaded,
     TritonTimeout,
@@ -82,7 +83,7 @@ def answer(health: Health, error: Exception | None = None) -> None:
 
 
 async def test_a_model_is_in_trouble_until_its_first_answer(health: Health, model: Model) -> None:
-    assert health.trouble("m") == "it was not asked yet"
+    assert health.trouble("m") == "was not asked yet"
     await health.probe(model, ["m"])
     assert (["m"], "") == (model.probes, health.trouble("m"))
 
@@ -105,7 +106,7 @@ async def test_a_call_that_meets_no_triton_is_trouble_at_once(
 ) -> None:
     answer(health)
     answer(health, AWAY)
-    assert health.trouble("m") == "Triton is away"
+    assert health.trouble("m") == "fails: Triton is away"
     await health.probe(model, ["m"])
     assert model.probes == []
     clock.now += 0.5
@@ -122,10 +123,10 @@ async def test_a_failure_that_may_lie_in_a_text_makes_a_probe_due(
     assert health.trouble("m") == ""
     model.failure = InferenceFailed("it is broken")
     await health.probe(model, ["m"])
-    assert (["m"], "it is broken") == (model.probes, health.trouble("m"))
+    assert (["m"], "fails: it is broken") == (model.probes, health.trouble("m"))
 
 
-@pytest.mark.parametrize("error", [Overloaded("full"), InputTooLong(5, {0: 6})])
+@pytest.mark.parametrize("error", [Overloaded("full"), ModelReplaced(), InputTooLong(5, {0: 6})])
 async def test_refusals_say_nothing(health: Health, model: Model, error: Exception) -> None:
     answer(health)
     with pytest.raises(type(error)), health.noting("m"):
@@ -138,7 +139,7 @@ async def test_a_cancelled_call_says_nothing(health: Health) -> None:
     answer(health, AWAY)
     with pytest.raises(asyncio.CancelledError), health.noting("m"):
         raise asyncio.CancelledError
-    assert health.trouble("m") == "Triton is away"
+    assert health.trouble("m") == "fails: Triton is away"
 
 
 async def test_a_model_in_trouble_is_asked_twice_a_second_until_it_answers(
@@ -160,7 +161,7 @@ async def test_a_silent_model_is_in_trouble(health: Health, model: Model) -> Non
     answer(health, NotFinite("x"))
     model.is_silent = True
     await health.probe(model, ["m"])
-    assert health.trouble("m") == "it does not answer"
+    assert health.trouble("m") == "does not answer"
 
 
 @pytest.mark.usefixtures("patience")
@@ -169,11 +170,11 @@ async def test_a_probe_that_is_timed_out_elsewhere_is_silence_too(
 ) -> None:
     model.failure = TritonTimeout("late")
     await health.probe(model, ["m"])
-    assert health.trouble("m") == "it does not answer"
+    assert health.trouble("m") == "does not answer"
 
 
 @pytest.mark.usefixtures("patience")
-@pytest.mark.parametrize(("seconds", "trouble"), [(30.0, ""), (30.1, "it does not answer")])
+@pytest.mark.parametrize(("seconds", "trouble"), [(30.0, ""), (30.1, "does not answer")])
 async def test_a_model_at_work_may_be_silent_for_half_a_minute(
     health: Health, model: Model, clock: Clock, seconds: float, trouble: str
 ) -> None:
@@ -204,5 +205,5 @@ async def test_models_are_probed_side_by_side_and_each_for_itself(
         "",
         "",
         "",
-        "it was not asked yet",
+        "was not asked yet",
     ]

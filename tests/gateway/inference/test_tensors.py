@@ -34,6 +34,46 @@ def test_packed_formats_have_a_row_of_bytes(
     assert (shape, np.dtype(dtype)) == (array.shape, array.dtype)
 
 
+def test_the_table_is_that_of_the_repository() -> None:
+    inputs = {tensor.name: (tensor.datatype, tensor.dims) for tensor in tensors.INPUTS}
+    assert inputs == {
+        "TEXT": ("BYTES", (-1,)),
+        "TRUNCATION": ("INT32", (1,)),
+        "DIMENSIONS": ("INT32", (1,)),
+        "NORMALIZED": ("BOOL", (1,)),
+    }
+    outputs = {tensor.name: (tensor.datatype, tensor.dims) for tensor in tensors.OUTPUTS}
+    assert outputs == {
+        "FLOAT": ("FP32", (-1, -1)),
+        "FLOAT16": ("FP16", (-1, -1)),
+        "INT8": ("INT8", (-1, -1)),
+        "UINT8": ("UINT8", (-1, -1)),
+        "BINARY": ("INT8", (-1, -1)),
+        "UBINARY": ("UINT8", (-1, -1)),
+        "TOKEN_COUNT": ("INT32", (-1,)),
+        "WIDTH": ("INT32", (1,)),
+    }
+    assert {"end": 0, "start": 1, "none": 2} == tensors.TRUNCATION_CODES
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        (None, 0),
+        (1, 1),
+        (1024, 1024),
+        (0, -1),
+        (-1, -1),
+        (-(2**53), -1),
+        (2**31 - 1, 2**31 - 1),
+        (2**31, 2**31 - 1),
+        (2**53, 2**31 - 1),
+    ],
+)
+def test_dimensions_that_cannot_be_are_sent_as_such(asked: int | None, sent: int) -> None:
+    assert sent.to_bytes(4, "little", signed=True) == tensors.pack_dimensions(asked)
+
+
 def declared(*changes: tuple[str, object]) -> tuple[dict[str, Any], dict[str, Any]]:
     inputs = {tensor.name: (tensor.datatype, tensor.dims) for tensor in tensors.INPUTS}
     outputs = {tensor.name: (tensor.datatype, tensor.dims) for tensor in tensors.OUTPUTS}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import chain, cycle, repeat
 from typing import Any
 
 import grpc
@@ -12,21 +13,27 @@ from gateway.access.keys import Caller
 from gateway.access.ledger import Ledger
 from gateway.errors import (
     ContractMismatch,
+    DimensionsNotSupported,
     InferenceFailed,
     InputTooLong,
+    InvalidDimensions,
+    ModelReplaced,
     NotFinite,
     Overloaded,
     TritonTimeout,
     TritonUnavailable,
     UpstreamError,
 )
-from gateway.inference.embedder import EmbeddingCall
+from gateway.inference.embedder import EmbeddingCall, Ensemble, State
 from gateway.inference.rpc_errors import ERRORS_BY_CODE, MESSAGES
 from gateway.inference.tensors import EMBEDDINGS
 from gateway.inference.triton import TritonEmbedder
 from tests.fakes import (
+    EDITION,
     ENSEMBLE,
+    MODEL,
     PARAMETERS,
+    STEP,
     FakeTriton,
     declare_ensemble,
     embed_raw,
@@ -65,11 +72,12 @@ def call_for(
     entry = (ledger or roomy_ledger()).open(caller)
     entry.admit(sum(estimates))
     fields: dict[str, Any] = {
+        "model": MODEL,
         "ensemble": ENSEMBLE,
         "texts": texts,
         "token_estimates": estimates,
         "number_formats": ("float",),
-        "dimensions": 1024,
+        "dimensions": None,
         "normalized": True,
         "truncation": "end",
         "entry": entry,
@@ -98,7 +106,7 @@ async def test_only_the_outputs_wanted_are_named(
 ) -> None:
     await embedder.embed(call_for(b"x", number_formats=("int8", "ubinary")))
     names = [output.name for output in triton.requests[0].outputs]
-    assert names == ["INT8", "UBINARY", "TOKEN_COUNT"]
+    assert names == ["INT8", "UBINARY", "TOKEN_COUNT", "WIDTH"]
 
 
 @pytest.mark.parametrize("dimensions", [1024, 13, 1])
@@ -111,6 +119,131 @@ async def test_every_number_format_comes_back_as_sent(
     for name, array in arrays.items():
         assert (reference[name].dtype, reference[name].shape) == (array.dtype, array.shape)
         assert reference[name].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("native", [13, 2048])
+async def test_the_answer_is_as_wide_as_what_came_back(
+    embedder: TritonEmbedder, triton: FakeTriton, native: int
+) -> None:
+    triton.native = native
+    for texts in ((b"a",), MANY):
+        found = await embedder.embed(call_for(*texts, number_formats=("float", "ubinary")))
+        reference = quantize(embed_raw(texts, native), native, normalized=True)
+        assert (native, EDITION) == (found.dimensions, found.edition)
+        assert reference["float"].tobytes() == found.arrays["float"].tobytes()
+        assert reference["ubinary"].tobytes() == found.arrays["ubinary"].tobytes()
+
+
+async def test_packed_formats_alone_say_how_wide_they_were(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    triton.native = 13
+    found = await embedder.embed(call_for(b"a", number_formats=("ubinary",)))
+    assert (13, (1, 2)) == (found.dimensions, found.arrays["ubinary"].shape)
+
+
+async def test_other_dimensions_than_were_asked_for_are_refused(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    triton.replaced = {"WIDTH": np.array([14], np.int32), "UBINARY": np.zeros((1, 2), np.uint8)}
+    with pytest.raises(ContractMismatch, match="14 dimensions"):
+        await embedder.embed(call_for(b"a", number_formats=("ubinary",), dimensions=13))
+
+
+@pytest.mark.parametrize("asked", [0, -1, 1025, 2**31, 2**53, -(2**53)])
+@pytest.mark.parametrize("matryoshka", [True, False])
+@pytest.mark.parametrize("texts", [(b"a",), MANY], ids=["one-chunk", "many"])
+async def test_dimensions_out_of_range_are_refused_by_the_model(
+    embedder: TritonEmbedder, triton: FakeTriton, asked: int, matryoshka: bool, texts: Any
+) -> None:
+    triton.matryoshka = matryoshka
+    with pytest.raises(InvalidDimensions) as caught:
+        await embedder.embed(call_for(*texts, dimensions=asked))
+    assert {"dimensions": asked, "min": 1, "max": 1024} == caught.value.details
+
+
+@pytest.mark.parametrize("asked", [1, 1023])
+async def test_a_cut_that_the_model_was_not_trained_for_is_refused_by_it(
+    embedder: TritonEmbedder, triton: FakeTriton, asked: int
+) -> None:
+    triton.matryoshka = False
+    with pytest.raises(DimensionsNotSupported) as caught:
+        await embedder.embed(call_for(b"a", dimensions=asked))
+    assert {"model": MODEL, "dimensions": 1024} == caught.value.details
+    assert 1024 == (await embedder.embed(call_for(b"a", dimensions=1024))).dimensions
+
+
+async def test_a_call_on_both_sides_of_a_new_edition_is_made_again(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    ledger = roomy_ledger()
+    call = call_for(*MANY, ledger=ledger)
+    triton.editions = chain(["7"], repeat("8"))
+    found = await embedder.embed(call)
+    assert "8" == found.edition
+    reference = quantize(embed_raw(MANY), 1024, normalized=True)["float"]
+    assert reference.tobytes() == found.arrays["float"].tobytes()
+    call.entry.close()
+    await wait_until(lambda: held(ledger) == (0, 0))
+
+
+async def test_a_call_that_meets_a_new_edition_twice_is_told_to_come_back(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    ledger = roomy_ledger()
+    call = call_for(*MANY, ledger=ledger)
+    triton.editions = cycle(["7", "8"])
+    with pytest.raises(ModelReplaced) as caught:
+        await embedder.embed(call)
+    assert (503, {"Retry-After": "2"}) == (caught.value.status, caught.value.headers)
+    call.entry.close()
+    await wait_until(lambda: held(ledger) == (0, 0))
+    assert len(triton.requests) <= 2 * 8
+
+
+class SlowInPart(FakeTriton):
+    """Takes its time for the last of many texts."""
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:
+        answer = await super().ModelInfer(request, context)
+        if MANY[-1] in unpack_texts(request.raw_input_contents[0]):
+            await asyncio.sleep(0.3)
+        return answer
+
+
+async def test_a_repeated_call_that_has_no_room_is_told_to_come_back() -> None:
+    """Triton still has a part of the first attempt, and that counts."""
+    tokens = sum(call_for(*MANY).token_estimates)
+    ledger = Ledger(max_bytes=10**9, max_tokens=tokens, small_tokens=512)
+    triton = SlowInPart(editions=chain(["7"], repeat("8")))
+    async with serve_triton(triton) as port:
+        embedder = TritonEmbedder(f"127.0.0.1:{port}", chunk_tokens=256)
+        with pytest.raises(ModelReplaced):
+            await embedder.embed(call_for(*MANY, ledger=ledger))
+        await embedder.close()
+    assert 4 == len(triton.requests)
+
+
+async def test_a_repeated_call_is_admitted_again(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    ledger = roomy_ledger()
+    call = call_for(*MANY, ledger=ledger)
+    triton.editions = chain(["7"], repeat("8"))
+    triton.pause_seconds = 0.05
+    task = asyncio.create_task(embedder.embed(call))
+    seen = []
+    while not task.done():
+        seen.append(held(ledger))
+        await asyncio.sleep(0.005)
+    assert "8" == task.result().edition
+    assert min(waiting for waiting, _ in seen) >= 0
+    assert held(ledger) == (0, 0)
+
+
+async def test_one_chunk_has_one_edition(embedder: TritonEmbedder, triton: FakeTriton) -> None:
+    triton.editions = iter(["7", "8"])
+    assert ["7", "8"] == [(await embedder.embed(call_for(b"x"))).edition for _ in range(2)]
 
 
 async def test_chunks_are_joined_in_the_order_of_the_call(
@@ -289,6 +422,13 @@ async def test_every_status_of_grpc_has_an_error(
         ("INVALID_ARGUMENT", "unexpected shape for input 'TEXT'", ContractMismatch),
         ("INVALID_ARGUMENT", "INPUT_TOO_LONG nonsense", ContractMismatch),
         ("INVALID_ARGUMENT", 'INPUT_TOO_LONG {"max_length": 5}', ContractMismatch),
+        ("INVALID_ARGUMENT", "DIMENSIONS_REFUSED nonsense", ContractMismatch),
+        ("INVALID_ARGUMENT", 'DIMENSIONS_REFUSED {"native": 4}', ContractMismatch),
+        (
+            "INVALID_ARGUMENT",
+            'DIMENSIONS_REFUSED {"native": 4, "matryoshka": true}',  # and nothing was asked for
+            ContractMismatch,
+        ),
         ("UNIMPLEMENTED", "failed to split the output tensor", ContractMismatch),
     ],
 )
@@ -337,8 +477,13 @@ async def is_served(embedder: TritonEmbedder) -> bool:
         ("FLOAT", np.ones((1, 1024), dtype=np.float64), ContractMismatch),
         ("FLOAT", np.ones(7, dtype=np.int8), ContractMismatch),
         ("TOKEN_COUNT", np.ones(2, dtype=np.int32), ContractMismatch),
+        ("WIDTH", np.array([1023], dtype=np.int32), ContractMismatch),
+        ("WIDTH", np.array([0], dtype=np.int32), ContractMismatch),
+        ("WIDTH", np.array([-1], dtype=np.int32), ContractMismatch),
+        ("WIDTH", np.array([2**31 - 1], dtype=np.int32), ContractMismatch),
+        ("WIDTH", np.array([], dtype=np.int32), ContractMismatch),
     ],
-    ids=["nan", "too-small", "too-large", "odd", "count"],
+    ids=["nan", "too-small", "too-large", "odd", "count", "narrow", "0", "-1", "huge", "none"],
 )
 async def test_an_answer_of_another_shape_is_refused(
     embedder: TritonEmbedder, triton: FakeTriton, name: str, array: Any, kind: type[UpstreamError]
@@ -350,26 +495,40 @@ async def test_an_answer_of_another_shape_is_refused(
 
 async def test_the_repository_tells_what_is_served(embedder: TritonEmbedder) -> None:
     repository = await embedder.repository()
-    ensemble, step = repository.ensembles
-    assert repository.is_ready
-    assert (ensemble.name, ensemble.parameters, ensemble.mismatch) == (ENSEMBLE, PARAMETERS, "")
-    assert "served_name" not in step.parameters
+    assert [Ensemble(ENSEMBLE, "ready", PARAMETERS), Ensemble(STEP)] == repository.ensembles
 
 
-async def test_a_model_counts_as_ready_if_one_version_is(
+@pytest.mark.parametrize(
+    ("entries", "state"),
+    [
+        ([("READY", "")], "ready"),
+        ([("LOADING", "")], "loading"),
+        ([("UNAVAILABLE", "it failed")], "loading"),
+        ([("UNAVAILABLE", "")], "loading"),
+        ([("UNLOADING", "")], "loading"),
+        ([("UNAVAILABLE", "unloaded")], "unloaded"),
+        ([("", "")], "idle"),
+        ([("READY", ""), ("UNAVAILABLE", "it failed")], "ready"),
+        ([("UNAVAILABLE", "unloaded"), ("READY", "")], "ready"),
+        ([("UNAVAILABLE", "unloaded"), ("LOADING", "")], "loading"),
+        ([("LOADING", ""), ("UNAVAILABLE", "unloaded")], "loading"),
+        ([("", ""), ("UNAVAILABLE", "unloaded")], "unloaded"),
+    ],
+)
+async def test_a_model_is_in_the_most_hopeful_state_of_its_versions(
+    embedder: TritonEmbedder, triton: FakeTriton, entries: list[tuple[str, str]], state: State
+) -> None:
+    triton.states = [(ENSEMBLE, *entry) for entry in entries]
+    (ensemble,) = (await embedder.repository()).ensembles
+    assert (ENSEMBLE, state) == (ensemble.name, ensemble.state)
+
+
+async def test_a_model_that_goes_between_two_questions_is_loading(
     embedder: TritonEmbedder, triton: FakeTriton
 ) -> None:
-    triton.states = [
-        (ENSEMBLE, "READY", ""),
-        (ENSEMBLE, "UNAVAILABLE", "version 1 failed"),
-        ("org--loading", "LOADING", ""),
-        ("org--gone", "UNAVAILABLE", "unloaded"),
-    ]
-    ensembles = (await embedder.repository()).ensembles
-    assert {ensemble.name: ensemble.is_ready for ensemble in ensembles} == {
-        ENSEMBLE: True,
-        "org--loading": False,
-    }
+    triton.states = [("gone", "READY", ""), (ENSEMBLE, "READY", "")]
+    found = (await embedder.repository()).ensembles
+    assert [("gone", "loading"), (ENSEMBLE, "ready")] == [(e.name, e.state) for e in found]
 
 
 async def test_an_ensemble_with_other_tensors_is_told_apart(

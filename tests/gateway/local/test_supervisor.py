@@ -1,9 +1,7 @@
 """What `python -m gateway.local` decides without a Triton."""
 
-import json
 import os
-import shlex
-import stat
+import signal
 import subprocess
 import sys
 import threading
@@ -11,64 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from gateway.local import supervisor
 from gateway.local.__main__ import listen
-from gateway.local.front_door import ApiKey, FrontDoor, find_api_key
-from gateway.local.supervisor import check_repository, in_background, keep_running
-from gateway.local.triton_process import free_ports, share_memory
-from gateway.local.triton_wheel import CannotServe, environment, find_triton
-
-
-def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    file = tmp_path / "made" / "api_key"
-    first = find_api_key({}, file)
-    assert first.key.startswith("te-")
-    assert len(first.key) > 30
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert find_api_key({}, file) == first
-
-
-def test_a_key_of_the_environment_goes_before_the_file(tmp_path: Path) -> None:
-    key = find_api_key({"GATEWAY_API_KEYS": "sha256:00,mine,other"}, tmp_path / "api_key")
-    assert key == ApiKey("mine", "GATEWAY_API_KEYS")
-    assert not (tmp_path / "api_key").exists()
-
-
-def test_a_key_known_by_digest_only_is_not_one_to_print(tmp_path: Path) -> None:
-    key = find_api_key({"GATEWAY_API_KEYS": "sha256:00"}, tmp_path / "api_key")
-    assert key.home == str(tmp_path / "api_key")
-
-
-def test_a_key_file_without_a_key_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "api_key").write_text("# nothing\n\n")
-    with pytest.raises(CannotServe, match="holds no API key"):
-        find_api_key({}, tmp_path / "api_key")
-
-
-@pytest.mark.parametrize(
-    ("host", "address"),
-    [
-        ("127.0.0.1", "127.0.0.1:80"),
-        ("0.0.0.0", "127.0.0.1:80"),  # noqa: S104
-        ("::", "[::1]:80"),
-        ("fe80::1", "[fe80::1]:80"),
-        ("box.lan", "box.lan:80"),
-    ],
+from gateway.local.supervisor import (
+    CHECK_SECONDS,
+    check_repository,
+    in_background,
+    keep_running,
 )
-def test_the_address_is_one_a_client_can_connect_to(host: str, address: str) -> None:
-    assert FrontDoor(host, 80, ApiKey("k", "")).address == address
-
-
-def test_the_curl_line_survives_the_shell() -> None:
-    line = FrontDoor("127.0.0.1", 80, ApiKey("k'y", "")).curl("it's/a model")
-    words = shlex.split(line)
-    assert words[:3] == ["curl", "-s", "http://127.0.0.1:80/v1/embeddings"]
-    assert "Authorization: Bearer k'y" in words
-    assert json.loads(words[-1])["model"] == "it's/a model"
-
-
-def test_nobody_at_the_door_means_no_models() -> None:
-    assert FrontDoor("127.0.0.1", free_ports(1)[0], ApiKey("k", "")).models() == []
+from gateway.local.triton_process import (
+    free_ports,
+    interrupts_wait,
+    parent_of,
+    share_memory,
+)
+from gateway.local.triton_wheel import CannotServe, find_triton
 
 
 @pytest.mark.parametrize("exists", [True, False], ids=["empty", "missing"])
@@ -79,7 +33,8 @@ def test_a_folder_without_models_is_refused_with_the_way_out(tmp_path: Path, exi
 
 
 def test_a_port_in_use_is_refused_with_the_way_out() -> None:
-    with listen("127.0.0.1", 0) as taken:
+    (taken,) = listen("127.0.0.1", 0)
+    with taken:
         port = taken.getsockname()[1]
         with pytest.raises(CannotServe, match=rf"127\.0\.0\.1:{port}.*--port"):
             listen("127.0.0.1", port)
@@ -89,16 +44,6 @@ def test_a_missing_wheel_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "pytriton", None)  # how Python spells "not installed"
     with pytest.raises(CannotServe, match=r"pip install.*local.*Linux x86-64"):
         find_triton()
-
-
-def test_triton_finds_this_interpreter_and_learns_no_secret(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("GATEWAY_API_KEYS", "secret")
-    inherited = environment()
-    assert inherited["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
-    assert "secret" not in inherited.values()
-    assert inherited["TOKENIZERS_PARALLELISM"] == "false"
 
 
 def test_free_ports_differ() -> None:
@@ -114,33 +59,96 @@ def test_the_steps_share_what_memory_there_is(free_mib: int, steps: int, share_m
     assert share_memory(free_mib * 2**20, steps) == share_mib * 2**20
 
 
-class DyingTriton:
-    """Dead until it was started for the third time; the starts before fail."""
+class Stopping(threading.Event):
+    """Lets every wait pass at once, and notes how long it was to be."""
 
-    def __init__(self, stopping: threading.Event) -> None:
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        return self.is_set()
+
+
+class Scripted:
+    """A Triton of which a test tells how looks and starts go, in turns; then all is to stop."""
+
+    def __init__(self, *course: bool | Exception) -> None:
+        self.course = list(course)
+        self.stopping = Stopping()
         self.starts = 0
-        self.stopping = stopping
+
+    def _next(self) -> bool:
+        if not self.course:
+            self.stopping.set()
+            return True
+        step = self.course.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
 
     def is_whole(self) -> bool:
-        if self.starts == 3:
-            self.stopping.set()
-        return self.starts == 3
+        return self._next()
 
     def start(self, stopping: threading.Event | None = None) -> None:
+        assert stopping is self.stopping
         self.starts += 1
-        if self.starts < 3:
-            raise CannotServe("no memory")
+        self._next()
+
+
+def test_a_triton_that_lives_is_left_alone() -> None:
+    triton = Scripted(True, True)
+    keep_running(triton, triton.stopping)
+    assert triton.starts == 0
+    assert triton.stopping.pauses == [CHECK_SECONDS] * 4
 
 
 def test_a_dead_triton_is_started_until_it_runs(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(supervisor, "CHECK_SECONDS", 0.01)  # the test need not last as long
-    stopping = threading.Event()
-    triton = DyingTriton(stopping)
-    keep_running(triton, stopping)
-    assert triton.starts == 3
-    assert caplog.text.count("no memory") == 2
+    failure = CannotServe("No memory.")
+    triton = Scripted(False, failure, False, failure, False, True, True, False, failure)
+    keep_running(triton, triton.stopping)
+    assert triton.starts == 4
+    assert triton.stopping.pauses == [0.5, 1.0, 2.0, 0.5, 0.5, 1.0, 0.5]
+    lines = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert lines[:2] == ["No memory. Next attempt in 1 s.", "No memory. Next attempt in 2 s."]
+
+
+def test_the_pauses_have_a_longest() -> None:
+    triton = Scripted(*(False, CannotServe("no")) * 10)
+    keep_running(triton, triton.stopping)
+    assert triton.stopping.pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("failure", "line", "has_trace"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "log"), "No such file", False),
+        (BlockingIOError(11, "Resource temporarily unavailable"), "Resource temporarily", False),
+        (OSError(28, "No space left on device"), "No space left on device.", False),
+        (MemoryError(), "MemoryError. Next", True),
+        (RuntimeError("can't start new thread"), "can't start new thread. Next", True),
+        (ValueError("a bug"), "a bug. Next", True),
+    ],
+    ids=["no-log", "no-process", "no-disk", "no-memory", "no-thread", "a-bug"],
+)
+@pytest.mark.parametrize("looks", [True, False], ids=["while-looking", "while-starting"])
+def test_whatever_the_system_refuses_is_said_and_tried_again(
+    caplog: pytest.LogCaptureFixture,
+    failure: Exception,
+    line: str,
+    has_trace: bool,
+    looks: bool,
+) -> None:
+    triton = Scripted(*[failure] if looks else [False, failure], False, True)
+    keep_running(triton, triton.stopping)
+    assert triton.stopping.pauses[1] == 1.0
+    assert triton.starts == (1 if looks else 2)
+    (said,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert line in said.message
+    assert bool(said.exc_info) is has_trace
 
 
 def test_work_in_the_background_ends_with_the_body() -> None:
@@ -150,9 +158,130 @@ def test_work_in_the_background_ends_with_the_body() -> None:
         stopping.wait()
         ended.set()
 
-    with in_background(work):
+    with in_background("work", work):
         assert not ended.is_set()
     assert ended.is_set()
+
+
+def fail(stopping: threading.Event) -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("is_interrupted", [True, False], ids=["at-once", "gracefully"])
+def test_failed_work_ends_the_body(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_interrupted: bool
+) -> None:
+    told = threading.Event()
+    before = signal.signal(
+        signal.SIGTERM,
+        signal.default_int_handler if is_interrupted else lambda *_: told.set(),
+    )
+    try:
+        with (
+            pytest.raises(CannotServe, match=r"^the work failed: MemoryError\.$") as failed,
+            in_background("the work", fail),
+        ):
+            assert told.wait(10)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert isinstance(failed.value.__cause__, MemoryError)
+    assert "the work failed: ending" in caplog.text
+
+
+def test_an_interrupt_is_no_failure_of_the_work() -> None:
+    with pytest.raises(KeyboardInterrupt), in_background("work", lambda stopping: None):
+        raise KeyboardInterrupt
+
+
+def test_work_that_fails_when_it_is_told_to_stop_signals_nobody() -> None:
+    def work(stopping: threading.Event) -> None:
+        stopping.wait()
+        raise MemoryError
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(CannotServe, match="MemoryError"), in_background("work", work):
+            pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_without_a_thread_there_is_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)  # no machine of a test runs out of them
+    with (
+        pytest.raises(CannotServe, match=r"^work cannot begin: can't start new thread\.$"),
+        in_background("work", fail),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_waits_until_a_process_is_started(sent: signal.Signals) -> None:
+    before = signal.signal(sent, signal.default_int_handler)
+    started: list[str] = []
+
+    def start() -> None:
+        with interrupts_wait():
+            signal.raise_signal(sent)
+            started.append("a process")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+        assert signal.getsignal(sent) is signal.default_int_handler
+    finally:
+        signal.signal(sent, before)
+    assert started
+
+
+def test_without_an_interrupt_nothing_waits() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with interrupts_wait():
+        pass
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupts_wait():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_beside_the_main_thread_no_signal_is_touched() -> None:
+    def work(stopping: threading.Event) -> None:
+        with interrupts_wait():
+            assert signal.getsignal(signal.SIGINT) is before
+
+    before = signal.getsignal(signal.SIGINT)
+    with in_background("work", work):
+        pass
+
+
+def test_the_parent_of_a_process_is_known_until_it_ends() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert parent_of(process.pid) == os.getpid()
+        process.communicate()
+    assert parent_of(process.pid) is None
+
+
+def test_who_cannot_look_does_not_say_that_a_process_has_ended() -> None:
+    """A gateway with all its files open must not start a Triton again that is well."""
+    program = (
+        "import os, resource\n"
+        "from gateway.local.triton_process import parent_of\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "try: print(parent_of(os.getpid()))\n"
+        "except OSError as error: print(error.strerror)\n"
+    )
+    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert said == "Too many open files\n"
 
 
 def test_what_cannot_be_served_ends_in_one_sentence(tmp_path: Path) -> None:

@@ -134,6 +134,34 @@ async def test_models_are_listed(client: httpx.AsyncClient) -> None:
     assert (model["dimensions"], model["max_length"]) == (1024, 512)
 
 
+async def test_models_are_listed_with_the_names_that_mean_them(
+    client: httpx.AsyncClient, app: Starlette, embedder: FakeEmbedder
+) -> None:
+    known = Ensemble(ENSEMBLE, parameters=PARAMETERS)
+    other = Ensemble("x", parameters=PARAMETERS | {"served_name": "x", "aliases": '["large", "y"]'})
+    embedder.repositories = Repository([known, other])
+    await app.state.gateway.catalogue.refresh()
+    listed = (await client.get("/v1/models")).json()["data"]
+    names = {model["id"]: model["names"] for model in listed}
+    assert {MODEL: [MODEL, "mxbai-embed-large-v1"], "x": ["x", "y"]} == names
+    assert {MODEL: ["large"], "x": ["large", "y"]} == {m["id"]: m["aliases"] for m in listed}
+    for response in (await client.get("/v1/models/large"), await embed(client, model="large")):
+        assert response.status_code == 422
+        assert {"model": "large", "candidates": [MODEL, "x"]} == response.json()["details"]
+
+
+@pytest.mark.parametrize("dimensions", [-(2**50), 0, 1, 512, 1024, 2**50])
+async def test_a_call_holds_the_bytes_that_its_embeddings_may_need(
+    client: httpx.AsyncClient, app: Starlette, embedder: FakeEmbedder, dimensions: int
+) -> None:
+    embedder.pause_seconds = 0.1
+    call = asyncio.create_task(embed(client, input="bread", dimensions=dimensions))
+    await wait_until(lambda: embedder.calls)
+    expected = dimensions if dimensions in (1, 512) else 1024
+    assert [len("bread") + 4 * expected] == list(app.state.gateway.ledger.held_bytes().values())
+    await call
+
+
 @pytest.mark.parametrize("name", [MODEL, MODEL.replace("/", "%2F"), f"{MODEL}/", "large"])
 async def test_a_model_is_retrieved(client: httpx.AsyncClient, name: str) -> None:
     assert (await client.get(f"/v1/models/{name}")).json()["id"] == MODEL
@@ -201,7 +229,7 @@ async def test_ready_is_honest(
     client: httpx.AsyncClient, app: Starlette, embedder: FakeEmbedder
 ) -> None:
     assert (await client.get("/health/ready")).status_code == 200
-    embedder.repositories = Repository(True, [Ensemble(ENSEMBLE, is_ready=False)])
+    embedder.repositories = Repository([Ensemble(ENSEMBLE, "loading")])
     await app.state.gateway.catalogue.refresh()
     assert (await client.get("/health/ready")).status_code == 503
 
@@ -209,12 +237,15 @@ async def test_ready_is_honest(
 async def test_a_model_that_loads_again_is_known_and_not_ready(
     client: httpx.AsyncClient, app: Starlette, embedder: FakeEmbedder
 ) -> None:
-    other = Ensemble("org--other", is_ready=False)
-    embedder.repositories = Repository(True, [Ensemble(ENSEMBLE, parameters=PARAMETERS), other])
+    known = Ensemble(ENSEMBLE, parameters=PARAMETERS)
+    other = Ensemble("other", parameters=PARAMETERS | {"served_name": "other", "aliases": "[]"})
+    embedder.repositories = Repository([known, other])
     await app.state.gateway.catalogue.refresh()
+    embedder.repositories = Repository([known, Ensemble("other", "loading")])
+    await app.state.gateway.catalogue.refresh()
+    assert (await client.get("/health/ready")).status_code == 503
     assert (await embed(client)).status_code == 200
-    assert (await embed(client, model="org/other")).status_code == 503
-    assert (await embed(client, model="org/third")).status_code == 422
+    assert (await embed(client, model="third")).status_code == 422
 
 
 async def read_metrics(client: httpx.AsyncClient) -> dict[tuple[str, ...], float]:

@@ -7,8 +7,7 @@ import json
 import logging
 import re
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import httpx
@@ -21,6 +20,7 @@ from gateway.errors import HungUp, InferenceFailed
 from gateway.rest.middleware import run_unless_hung_up
 from tests.fakes import MODEL, FakeEmbedder
 from tests.gateway.serving import serve_app
+from tests.gateway.wire import wait_until
 
 BODY = json.dumps({"model": MODEL, "input": "x"}).encode()
 
@@ -74,13 +74,6 @@ def port(slow: FakeEmbedder) -> Iterator[int]:
     with serve_app(create_app(settings, slow)) as port:
         wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/health/ready").is_success)
         yield port
-
-
-def wait_until(statement: Callable[[], bool]) -> None:
-    latest = time.monotonic() + 3
-    while not statement():
-        assert time.monotonic() < latest
-        time.sleep(0.01)
 
 
 def test_hanging_up_cancels_the_work(port: int, slow: FakeEmbedder) -> None:
