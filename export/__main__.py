@@ -63,6 +63,7 @@ def read(given: argparse.Namespace) -> ExportOptions:
         matryoshka=given.matryoshka,
         precision=given.precision,
         micro_batch_tokens=given.micro_batch_tokens,
+        memory_mib=given.memory_mib,
         threads=given.threads,
         instances=given.instances,
         spinning=given.spinning,
@@ -122,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         ("threads", 0, "encoder threads, 0 for all cores"),
         ("instances", 1, "encoders"),
         ("micro_batch_tokens", 128, "tokens of a micro-batch"),
+        ("memory_mib", 0, "working memory of an encoder beside its weights, 0 for 512 a thread"),
     ):
         add(
             f"--{option.replace('_', '-')}",

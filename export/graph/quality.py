@@ -16,6 +16,7 @@ from tqdm import tqdm
 from export.errors import VerificationFailed
 from export.steps.batching import Batcher
 from export.steps.inference import CpuEncoder
+from export.steps.memory import Memory
 from export.steps.quantization import normalize
 from export.steps.tokenization import PackedTokenizer
 
@@ -73,7 +74,9 @@ def embed_corpus(model_onnx: Path, tokenizer: PackedTokenizer, max_tokens: int, 
     texts = real_texts(TEXTS + CALIBRATION_TEXTS)[:TEXTS]
     calls = [texts[start : start + CALL_TEXTS] for start in range(0, len(texts), CALL_TEXTS)]
     tokenized = [tokenizer.tokenize(call) for call in calls]
-    with closing(Batcher(CpuEncoder(model_onnx), max_tokens)) as batcher:
+    encoder = CpuEncoder(model_onnx)
+    memory = Memory(encoder.text_bytes, encoder.threads)
+    with closing(Batcher(encoder, max_tokens, memory)) as batcher:
         started = time.perf_counter()
         rows = [
             batcher.submit(*call).result()

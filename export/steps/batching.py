@@ -2,7 +2,8 @@
 
 On a CPU small batches win: a few hundred tokens keep the activations in a core's cache, and what
 arrives meanwhile waits for one of them only. A worker takes the next whenever it is free, so no
-core waits for another, and a request is answered when its own texts are done.
+core waits for another, and a request is answered when its own texts are done. Long texts take turns
+on the memory that they need, and short ones pass them meanwhile.
 
 The exporter copies this file beside the encoder step's `model.py`, byte for byte.
 """
@@ -10,7 +11,7 @@ The exporter copies this file beside the encoder step's `model.py`, byte for byt
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from operator import attrgetter
@@ -60,11 +61,15 @@ class Request:
         """Tokens of the longest text that waits."""
         return int(self._lengths[self._taken])
 
-    def take(self, max_tokens: int) -> "Slice":
-        """The longest texts that wait, as many as fit max_tokens, at least one."""
+    @property
+    def waiting_texts(self) -> int:
+        return len(self._lengths) - self._taken
+
+    def take(self, max_tokens: int, max_texts: int) -> "Slice":
+        """The longest texts that wait, as many as fit both, at least one."""
         start, first = self.tokens - self.waiting_tokens, self._taken
         fitting = np.searchsorted(self._ends, start + max_tokens, side="right")
-        self._taken = max(int(fitting), first + 1)
+        self._taken = max(min(int(fitting), first + max_texts), first + 1)
         end = int(self._ends[self._taken - 1])
         self.waiting_tokens = self.tokens - end
         texts = slice(first, self._taken)
@@ -102,22 +107,52 @@ class Slice:
 MicroBatch: TypeAlias = Sequence[Slice]
 
 
+class Memory(Protocol):
+    """What micro-batches may take; `memory.Memory`."""
+
+    def most_texts(self, tokens: int) -> int:
+        """Texts of such a length that may share a micro-batch, at least one."""
+        ...
+
+    def is_large(self, tokens: int) -> bool:
+        """Whether a text may have to wait for memory."""
+        ...
+
+    def has_room(self, tokens: int) -> bool:
+        """Whether a large text may run beside those that do."""
+        ...
+
+    def take(self, tokens: int) -> None:
+        """For a micro-batch whose longest text has so many tokens."""
+        ...
+
+    def give_back(self, tokens: int) -> None:
+        """What was taken for it."""
+        ...
+
+
 class Backlog:
     """Requests of which texts wait, and the choice of what is embedded next.
 
     The oldest request is next, but the oldest of those that fit one micro-batch may overtake it,
     once: so a query does not wait for the indexers before it, and every other micro-batch is
-    theirs however many queries come.
+    theirs however many queries come. Requests whose longest text waits for memory are passed by.
     """
 
-    def __init__(self, max_tokens: int) -> None:
+    def __init__(self, max_tokens: int, memory: Memory) -> None:
         """max_tokens: of one micro-batch; a longer text travels alone."""
         self._max_tokens = max_tokens
+        self._memory = memory
         self._requests: list[Request] = []
         self._was_overtaken = False
 
     def __bool__(self) -> bool:
         return bool(self._requests)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something to take."""
+        return any(True for _ in self._ready())
 
     def add(self, request: Request) -> None:
         self._requests.append(request)
@@ -131,24 +166,46 @@ class Backlog:
 
         One request gives as many as fit; others fill up, whole ones only and of like length.
         """
-        tokens = sum(map(attrgetter("waiting_tokens"), self._requests))
+        ready = list(self._ready())
+        tokens = sum(map(attrgetter("waiting_tokens"), ready))
         budget = even_budget(tokens, self._max_tokens, workers)
-        first = self._choose()
-        parts = [first.take(budget)]
+        first = self._choose(ready)
+        parts = [first.take(budget, self._memory.most_texts(first.longest))]
         length, room = parts[0].seq_lens[0], budget - len(parts[0].input_ids)
-        others = [request for request in self._requests if request.waiting_tokens <= room]
+        others = [request for request in ready if request.waiting_tokens <= room]
         others = [request for request in others if request is not first]
         for other in sorted(others, key=lambda request: abs(request.longest - length)):
-            if other.waiting_tokens <= room:
+            if other.waiting_tokens <= room and self._share_holds(parts, other):
                 room -= other.waiting_tokens
-                parts.append(other.take(budget))
+                parts.append(other.take(budget, other.waiting_texts))
         self._requests = [request for request in self._requests if request.waiting_tokens]
+        self._memory.take(_longest(parts))
         return parts
 
-    def _choose(self) -> Request:
-        first = oldest = self._requests[0]
+    def _share_holds(self, parts: MicroBatch, other: Request) -> bool:
+        """Whether the texts of another request fit a worker's memory beside those taken."""
+        texts = sum(len(part.seq_lens) for part in parts) + other.waiting_texts
+        return texts <= self._memory.most_texts(max(_longest(parts), other.longest))
+
+    def leave(self, micro_batch: MicroBatch) -> None:
+        """Once for each that was taken, when it has run."""
+        self._memory.give_back(_longest(micro_batch))
+
+    def _ready(self) -> Iterator[Request]:
+        """Requests whose longest text need not wait for memory; of large ones at most one."""
+        has_met_large = False
+        for request in self._requests:
+            if not self._memory.is_large(request.longest):
+                yield request
+            elif not has_met_large:
+                has_met_large = True
+                if self._memory.has_room(request.longest):
+                    yield request
+
+    def _choose(self, ready: Sequence[Request]) -> Request:
+        first = oldest = ready[0]
         if not self._was_overtaken:
-            small = (request for request in self._requests if request.tokens <= self._max_tokens)
+            small = (request for request in ready if request.tokens <= self._max_tokens)
             first = next(small, oldest)
         self._was_overtaken = first is not oldest
         return first
@@ -171,9 +228,9 @@ class Encoder(Protocol):
 class Batcher:
     """One worker a thread of the encoder; a lone micro-batch gets all threads to itself."""
 
-    def __init__(self, encoder: Encoder, max_tokens: int) -> None:
+    def __init__(self, encoder: Encoder, max_tokens: int, memory: Memory) -> None:
         self._encoder = encoder
-        self._backlog = Backlog(max_tokens)
+        self._backlog = Backlog(max_tokens, memory)
         self._idle = encoder.threads
         self._is_alone = False
         self._is_closed = False
@@ -223,7 +280,9 @@ class Batcher:
             return micro_batch
 
     def _can_take(self) -> bool:
-        return not self._is_alone and (bool(self._backlog) or self._is_closed)
+        if self._is_alone:
+            return False
+        return self._backlog.is_ready or (self._is_closed and not self._backlog)
 
     def _run(self, micro_batch: MicroBatch) -> None:
         # While one is alone nobody else takes, so this is about this micro-batch.
@@ -237,7 +296,7 @@ class Batcher:
 
     def _finish(self, micro_batch: MicroBatch, rows: Sequence[Embeddings]) -> None:
         with self._changed:
-            self._leave()
+            self._leave(micro_batch)
             finished = [
                 part.request
                 for part, own in zip(micro_batch, rows, strict=True)
@@ -248,13 +307,14 @@ class Batcher:
 
     def _fail(self, micro_batch: MicroBatch, error: Exception) -> None:
         with self._changed:
-            self._leave()
+            self._leave(micro_batch)
             failed = [part.request for part in micro_batch if part.request.fail()]
             self._backlog.discard(failed)
         for request in failed:
             request.embeddings.set_exception(error)
 
-    def _leave(self) -> None:
+    def _leave(self, micro_batch: MicroBatch) -> None:
+        self._backlog.leave(micro_batch)
         self._idle += 1
         self._is_alone = False
         self._changed.notify()
@@ -267,6 +327,11 @@ def even_budget(tokens: int, max_tokens: int, workers: int) -> int:
     """
     count = math.ceil(math.ceil(tokens / max_tokens) / workers) * workers
     return math.ceil(tokens / count)
+
+
+def _longest(micro_batch: MicroBatch) -> int:
+    """Tokens of its longest text."""
+    return max(int(part.seq_lens[0]) for part in micro_batch)
 
 
 def _pack(micro_batch: MicroBatch) -> tuple[Ids, Lengths]:

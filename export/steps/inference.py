@@ -25,6 +25,10 @@ SLOWER_WHEN_FUSED = ["SkipLayerNormFusion", "BiasGeluFusion"]
 # Without these, sums of two int8 products are cut at 16 bits, without a word.
 INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
+# Most of what one run may leave with onnxruntime, which keeps what it once had: a run that needs
+# more gives all of it back, for 1 to 3 % of its time.
+KEPT_BYTES = 64 * 2**20
+
 
 class CpuEncoder:
     """Two sessions on one file: one for micro-batches side by side, one for a lone one.
@@ -43,22 +47,46 @@ class CpuEncoder:
         Raises: RuntimeError if the processor cannot multiply int8 exactly.
         """
         if precision == "int8":
-            _check_processor()
+            check_processor()
         self.threads = threads or len(os.sched_getaffinity(0))
         self._alone = _session(path, self.threads, spinning)
         self._beside = _session(path, 1, spinning) if self.threads > 1 else self._alone
+        noted = self._alone.get_modelmeta().custom_metadata_map  # by export/graph/footprint.py
+        self._widest, self._heads = int(noted["widest"]), int(noted["heads"])
+        self._block = int(noted["block"])
 
     def embed(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
         """(T,) int64 token ids and (N,) int32 lengths → (N, D) float32, on all threads."""
-        return _run(self._alone, input_ids, seq_lens)
+        return self._run(self._alone, input_ids, seq_lens)
 
     def embed_beside(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
         """The same on one thread; the caller has a thread for each that runs beside it."""
-        return _run(self._beside, input_ids, seq_lens)
+        return self._run(self._beside, input_ids, seq_lens)
+
+    def text_bytes(self, tokens: int) -> int:
+        """Working memory of one text, padded to so many tokens, at most.
+
+        Of each token five float32 rows of the widest layer, three of which are needed at once and
+        the others lost between them; of attention the scores twice, of all heads, or four times of
+        one head and block where the text is longer than a block.
+        """
+        scores = 8 * self._heads * tokens if tokens <= self._block else 16 * self._block
+        return tokens * (20 * self._widest + scores)
+
+    def _run(
+        self, session: onnxruntime.InferenceSession, input_ids: Ids, seq_lens: Lengths
+    ) -> Embeddings:
+        feeds = {"INPUT_IDS": input_ids, "SEQ_LENS": seq_lens}
+        options = onnxruntime.RunOptions()
+        if len(seq_lens) * self.text_bytes(int(seq_lens.max())) > KEPT_BYTES:
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        embeddings: Embeddings = session.run(["EMBEDDING"], feeds, options)[0]
+        return embeddings
 
 
-def _check_processor() -> None:
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+def check_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
+    """Raises: RuntimeError if the processor cannot multiply int8 exactly."""
+    flags = cpuinfo.read_text(encoding="utf-8").split()
     if INT8_FLAGS.isdisjoint(flags):
         raise RuntimeError(
             "int8 needs a processor with VNNI or AMX: export the model with --precision fp32"
@@ -71,15 +99,12 @@ def _session(path: Path, threads: int, spinning: bool) -> onnxruntime.InferenceS
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     # Its threads spin during a run, not after it: others want the cores then.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    # A buffer that is planned to be used again is kept until its last use: that takes twice the
+    # memory where rotary embeddings leave many values of one size, and is no faster.
+    options.enable_mem_reuse = False
     return onnxruntime.InferenceSession(
         path,
         options,
         providers=["CPUExecutionProvider"],
         disabled_optimizers=SLOWER_WHEN_FUSED,
     )
-
-
-def _run(session: onnxruntime.InferenceSession, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
-    feeds = {"INPUT_IDS": input_ids, "SEQ_LENS": seq_lens}
-    embeddings: Embeddings = session.run(["EMBEDDING"], feeds)[0]
-    return embeddings

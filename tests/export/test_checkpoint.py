@@ -119,14 +119,6 @@ DENSE = {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformer
         ({"pooling": None}, "give --pooling {mean,cls,last_token}"),
         ({"sentence_bert_config": {"do_lower_case": True}}, "do_lower_case"),
         ({"config": CONFIG | {"model_type": "unheard_of"}}, "'unheard_of'"),
-        (
-            {
-                "config": CONFIG | {"max_position_embeddings": 32768, "num_attention_heads": 16},
-                "sentence_bert_config": None,
-                "tokenizer_config": None,
-            },
-            "64 GiB of attention scores on a CPU: give --max-length, at most 8192",
-        ),
     ],
     ids=[
         "a dense module",
@@ -137,7 +129,6 @@ DENSE = {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformer
         "no pooling file",
         "lower casing",
         "unknown architecture",
-        "too long for the grid",
     ],
 )
 def test_what_cannot_be_served_exactly_is_refused_with_its_place(
@@ -147,6 +138,13 @@ def test_what_cannot_be_served_exactly_is_refused_with_its_place(
         describe(resolve(str(write(**changes))))
 
     assert words in str(error.value)
+
+
+def test_a_long_text_of_many_heads_is_served(write: Write) -> None:
+    config = CONFIG | {"max_position_embeddings": 32768, "num_attention_heads": 16}
+    folder = write(config=config, sentence_bert_config=None, tokenizer_config=None)
+
+    assert 32768 == describe(resolve(str(folder))).max_length
 
 
 def test_a_length_above_the_positions_is_refused(write: Write) -> None:

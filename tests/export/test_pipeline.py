@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from export import ExportOptions, ExportResult, Serving, export_model
 from export.__main__ import main
 from export.errors import ExportError, RepositoryConflict, UnsupportedModel, VerificationFailed
-from export.graph import packed
+from export.graph import packed, rendering
+from export.graph.blocks import BLOCK
+from export.graph.grid import op
 from export.manifest import hash_files
 from export.verification import MIN_COSINE
 from tests.checkpoints import ARCHITECTURES, make_checkpoint
@@ -60,6 +61,22 @@ def test_the_served_files_reproduce_transformers(architecture: str, tmp_path: Pa
     assert verification["min_cosine"] >= MIN_COSINE["fp32"]
     assert verification["max_composition_difference"] <= 1e-6
     assert verification["longest_text_tokens"] == ARCHITECTURES[architecture].max_length
+
+
+@pytest.mark.parametrize("architecture", ["bert", "modernbert", "qwen3"])
+def test_long_texts_in_blocks_are_as_exact(architecture: str, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(
+        tmp_path / "checkpoint",
+        architecture,
+        max_length=3 * BLOCK - 1,
+        max_position_embeddings=3 * BLOCK,
+    )
+
+    verification = run(checkpoint, tmp_path / "models").manifest.verification
+
+    assert verification["min_cosine"] >= MIN_COSINE["fp32"]
+    assert verification["max_composition_difference"] == 0
+    assert verification["longest_text_tokens"] == 3 * BLOCK - 1
 
 
 def test_an_architecture_past_the_attention_interface_is_refused(tmp_path: Path) -> None:
@@ -213,9 +230,9 @@ def test_a_wrong_graph_is_not_published(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Patched because a graph that is wrong on purpose cannot be made from outside.
-    operator: Any = torch.ops.packed.positions.default
-    wrong = {**packed.TRANSLATIONS, operator: render_shifted_positions}
-    monkeypatch.setattr(packed, "TRANSLATIONS", wrong)
+    operator: Any = packed.OPERATORS.positions.default
+    wrong = {**rendering.TRANSLATIONS, operator: render_shifted_positions}
+    monkeypatch.setattr(rendering, "TRANSLATIONS", wrong)
 
     with pytest.raises(VerificationFailed, match="cosine"):
         run(bert, tmp_path / "models")
@@ -224,7 +241,7 @@ def test_a_wrong_graph_is_not_published(
 
 
 def render_shifted_positions(input_ids: Any, seq_lens: Any) -> Any:
-    return packed.op.Add(packed.render_positions(input_ids, seq_lens), 1)
+    return op.Add(rendering.render_positions(input_ids, seq_lens), 1)
 
 
 def test_the_command_reports_what_was_measured(

@@ -21,6 +21,7 @@ check_step(Path(__file__).parent, "encoder")  # before anything else of this fol
 
 from batching import Batcher  # noqa: E402
 from inference import CpuEncoder  # noqa: E402
+from memory import Memory  # noqa: E402
 
 
 class TritonPythonModel:
@@ -34,7 +35,8 @@ class TritonPythonModel:
             settings["precision"],
             spinning=settings["spinning"] == "true",
         )
-        self.batcher = Batcher(encoder, int(settings["micro_batch_tokens"]))
+        memory = Memory(encoder.text_bytes, encoder.threads, int(settings["memory_mib"]))
+        self.batcher = Batcher(encoder, int(settings["micro_batch_tokens"]), memory)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         senders = [request.get_response_sender() for request in requests]

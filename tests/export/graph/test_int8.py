@@ -13,6 +13,7 @@ from export.graph.int8 import linears, round_weights, smoothing, use_int8, zero_
 from export.graph.quality import Run, calibration_texts, compare, real_texts, recall
 from export.steps.batching import Batcher
 from export.steps.inference import CpuEncoder
+from export.steps.memory import Memory
 from export.steps.quantization import normalize
 from export.steps.tokenization import PackedTokenizer
 from tests.checkpoints import make_checkpoint
@@ -84,7 +85,8 @@ def test_int8_is_close_and_does_not_see_its_neighbours(tmp_path: Path) -> None:
     )
     expected = exact.embed(input_ids, seq_lens)
     alone = np.concatenate([rounded.embed(ids, np.array([len(ids)], np.int32)) for ids in texts])
-    together = Batcher(rounded, max_tokens=128).submit(input_ids, seq_lens).result()
+    memory = Memory(rounded.text_bytes, rounded.threads)
+    together = Batcher(rounded, 128, memory).submit(input_ids, seq_lens).result()
 
     assert (normalize(expected) * normalize(together)).sum(axis=1).min() > MIN_COSINE
     np.testing.assert_allclose(normalize(together), normalize(alone), atol=1e-6)

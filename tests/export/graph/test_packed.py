@@ -1,59 +1,15 @@
-"""The attention seam: texts stay apart, in torch and in the ONNX operators."""
+"""The attention seam: texts stay apart."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.graph import packed
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch, to itself
-
 LENGTHS = ([1], [5, 9, 2], [1, 1, 1, 1], [33, 1, 7])
 TOLERANCE = 1e-5  # float32, sums of up to 33 terms in another order
-
-
-class Operator(nn.Module):
-    """One operator as a graph of its own."""
-
-    def __init__(self, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, values: Tensor, seq_lens: Tensor) -> Tensor:
-        return self.function(values, seq_lens)
-
-
-def run_as_onnx(
-    function: Callable[..., Tensor], values: Tensor, path: Path
-) -> Callable[[Tensor, list[int]], NDArray[Any]]:
-    """The operator through the translations and onnxruntime."""
-    lengths = torch.tensor([3, 4], dtype=torch.int32)
-    dynamic = {"values": {0: torch.export.Dim("T")}, "seq_lens": {0: torch.export.Dim("N")}}
-    program = torch.onnx.export(
-        Operator(function).eval(),
-        (values[:7], lengths),
-        custom_translation_table=packed.TRANSLATIONS,
-        dynamic_shapes=dynamic,
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None
-    program.save(path)
-    session = onnxruntime.InferenceSession(path)
-
-    def run(values: Tensor, lengths: list[int]) -> NDArray[Any]:
-        feeds = {"values": values.numpy(), "seq_lens": np.array(lengths, dtype=np.int32)}
-        result: NDArray[Any] = session.run(None, feeds)[0]
-        return result
-
-    return run
 
 
 def attend(causal: bool, window: int, groups: int) -> Callable[..., Tensor]:
@@ -62,7 +18,7 @@ def attend(causal: bool, window: int, groups: int) -> Callable[..., Tensor]:
     def function(values: Tensor, seq_lens: Tensor) -> Tensor:
         shared = values[:, ::groups]
         states = (x.flatten(1)[None] for x in (values, shared * 2, shared + 1))
-        result: Tensor = torch.ops.packed.attention(*states, seq_lens, 8, 0.5, causal, window)
+        result: Tensor = packed.attention(*states, seq_lens, 8, 0.5, causal, window)
         return result
 
     return function
@@ -101,30 +57,14 @@ def test_packed_attention_is_dense_attention_text_by_text(
     torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=TOLERANCE)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("groups", [1, 2], ids=["all heads", "grouped heads"])
-@pytest.mark.parametrize("window", [0, 3], ids=["global", "local"])
-@pytest.mark.parametrize("causal", [False, True], ids=["bidirectional", "causal"])
-def test_the_onnx_form_of_attention_agrees(
-    causal: bool, window: int, groups: int, tmp_path: Path
-) -> None:
-    function = attend(causal, window, groups)
-    run = run_as_onnx(function, torch.randn(7, 4, 8), tmp_path / "attention.onnx")
-
-    for lengths in LENGTHS:
-        values = torch.randn(sum(lengths), 4, 8)
-        expected = function(values, torch.tensor(lengths)).numpy()
-        np.testing.assert_allclose(run(values, lengths), expected, atol=TOLERANCE)
-
-
 def positions(values: Tensor, seq_lens: Tensor) -> Tensor:
-    result: Tensor = torch.ops.packed.positions(values, seq_lens)
+    result: Tensor = packed.positions(values, seq_lens)
     return result
 
 
 def pooled(mode: str) -> Callable[..., Tensor]:
     def function(values: Tensor, seq_lens: Tensor) -> Tensor:
-        result: Tensor = torch.ops.packed.pool(values, seq_lens, mode)
+        result: Tensor = packed.pool(values, seq_lens, mode)
         return result
 
     return function
@@ -143,24 +83,3 @@ def test_pooling_takes_each_text_alone(mode: str, expected: list[float]) -> None
     token_embeddings = torch.tensor([[1.0], [2.0], [3.0]])
 
     assert expected == pooled(mode)(token_embeddings, torch.tensor([2, 1])).flatten().tolist()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["mean", "cls", "last_token"])
-def test_the_onnx_form_of_pooling_agrees(mode: str, tmp_path: Path) -> None:
-    run = run_as_onnx(pooled(mode), torch.randn(7, 5), tmp_path / "pool.onnx")
-
-    for lengths in LENGTHS:
-        values = torch.randn(sum(lengths), 5)
-        expected = pooled(mode)(values, torch.tensor(lengths)).numpy()
-        np.testing.assert_allclose(run(values, lengths), expected, atol=TOLERANCE)
-
-
-@pytest.mark.slow
-def test_the_onnx_form_of_positions_agrees(tmp_path: Path) -> None:
-    ids = torch.arange(100)
-    run = run_as_onnx(positions, ids, tmp_path / "positions.onnx")
-
-    for lengths in LENGTHS:
-        expected = positions(ids[: sum(lengths)], torch.tensor(lengths)).tolist()
-        assert expected == run(ids[: sum(lengths)], lengths).tolist()

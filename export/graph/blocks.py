@@ -1,0 +1,143 @@
+"""Attention of long texts in ONNX operators: one head and one block of queries at a time.
+
+The scores of a whole text are heads x S x S numbers; of one block of one head they are B x S, and
+stay in a core's cache. A row of attention depends on no other row, and onnxruntime sums it in the
+same order whatever else it computes: the bytes are those of the whole grid.
+
+    rows (T x rows of a token, size) ──Scan over (block, head)──▶ softmax(q k) v, (B, size) each
+
+Keys that no query of a block can see are left out: what comes after it where attention is causal,
+what is out of reach where it is local.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import onnx_ir as ir
+from onnxscript import evaluator
+from torch.onnx._internal.exporter._building import OpRecorder  # there is no public one
+
+from export.graph.grid import FLOAT, INT64, SUM_STEP, Grid, Heads, op, round_up, row_of
+
+# Most tokens of a block: 128 is slower, 512 not faster. A text that fits one is not cut: up to
+# about 300 tokens the operators of a loop cost more than the cache saves.
+BLOCK = 320
+MASKED = -1e30  # exp() of it is 0 in float32, and adding a score to it cannot overflow
+
+
+def subgraph(render: Callable[..., Any], inputs: Sequence[ir.Value] = ()) -> ir.Graph:
+    """What `render` makes of the inputs, as the branch or body of an operator around it."""
+    recorder = OpRecorder(op, {})  # type: ignore[abstract]  # only to mypy
+    with evaluator.default_as(recorder):
+        output = render(*inputs)
+    values = [value for node in recorder.nodes for value in node.outputs]
+    for number, value in enumerate(values):  # no name of the graphs around it may come again
+        value.name = f"{render.__name__}.{number}"
+    return ir.Graph(inputs, [output], nodes=recorder.nodes, name=render.__name__)
+
+
+class _Blocks:
+    """The texts of a grid cut into M blocks of B tokens; the last of a text may have fewer."""
+
+    def __init__(self, grid: Grid) -> None:
+        count = op.Div(op.Add(grid.width, BLOCK - 1), BLOCK)  # of the longest text
+        self.size = op.Div(op.Sub(op.Add(grid.width, count), 1), count)  # B, all about equal
+        self.place_of_token = op.Mod(grid.position_of_token, self.size)  # (T,), in its block
+        begins = op.Equal(self.place_of_token, 0)
+        self.firsts = op.Squeeze(op.NonZero(begins), [0])  # (M,), tokens
+        self.block_of_token = op.Sub(op.CumSum(op.Cast(begins, to=INT64), 0), 1)  # (T,)
+        text = op.Div(op.Gather(grid.cell_of_token, self.firsts), grid.width)  # (M,)
+        self.lengths = op.Gather(grid.lengths, text)  # (M,), of the text
+        self.starts = op.Gather(grid.starts, text)  # (M,), of the text
+        self.positions = op.Sub(self.firsts, self.starts)  # (M,), within the text
+        self.ends = op.Add(self.positions, self.size)  # (M,), perhaps behind the text's
+
+    def tokens(self) -> Any:
+        """The tokens of each block, its text's last one where it is shorter: (M, B)."""
+        steps = op.Add(op.Unsqueeze(self.firsts, [1]), op.Range(0, self.size, 1))
+        last = op.Sub(op.Add(self.starts, self.lengths), 1)
+        return op.Min(steps, op.Unsqueeze(last, [1]))
+
+    def keys(self, causal: bool, window: int, step: int) -> tuple[Any, Any]:
+        """Which positions its queries may see, from and up to: (M,) each."""
+        until = round_up(self.lengths, SUM_STEP)
+        if causal:
+            until = op.Min(until, round_up(self.ends, SUM_STEP))
+        elif window:
+            until = op.Min(until, round_up(op.Add(self.ends, window), SUM_STEP))
+        reach = op.Sub(self.positions, window) if window else op.Mul(self.positions, 0)
+        return op.Mul(op.Div(op.Max(reach, 0), step), step), until
+
+
+def render_in_blocks(
+    rows: Any, grid: Grid, heads: Heads, scaling: float, causal: bool, window: int
+) -> Any:
+    """Attention of each text to itself.
+
+    rows     (T * heads.rows, size) float32
+    window   tokens at distance |i - j| < window are seen; 0 for all
+    returns  (T, heads, size)
+    """
+    blocks = _Blocks(grid)
+    first_rows = op.Unsqueeze(op.Mul(blocks.tokens(), heads.rows), [1])  # (M, 1, B)
+    query_rows = op.Add(first_rows, op.Unsqueeze(row_of(heads.queries), [2]))  # (M, heads, B)
+    first_key = op.Add(op.Unsqueeze(op.Mul(blocks.starts, heads.rows), [1]), row_of(heads.keys))
+    keys = blocks.keys(causal, window, _sum_step(heads.size))
+
+    def block(query_rows: Any, first_key: Any, length: Any, position: Any, *keys: Any) -> Any:
+        """Of one block and head: (B, size)."""
+        key_positions = op.Range(*keys, 1)  # (K,)
+        real = op.Less(key_positions, length)
+        # Padding reads its own text's first token, so that a NaN stays within its text.
+        key_rows = op.Add(op.Mul(op.Where(real, key_positions, 0), heads.rows), first_key)
+        q, k = op.Gather(rows, query_rows), op.Gather(rows, key_rows)  # (B, size), (K, size)
+        v = op.Gather(rows, op.Add(key_rows, heads.shared))
+        scores = op.Mul(op.MatMul(q, op.Transpose(k, perm=[1, 0])), scaling)  # (B, K)
+        query_positions = op.Unsqueeze(op.Add(op.Range(0, blocks.size, 1), position), [1])
+        hidden = _hidden(query_positions, key_positions, real, causal, window)
+        biased = op.Add(scores, op.Mul(op.Cast(hidden, to=FLOAT), MASKED))
+        return op.MatMul(op.Softmax(biased, axis=-1), v)
+
+    scanned = [
+        op.Flatten(query_rows, axis=2),  # (M * heads, B)
+        op.Reshape(first_key, [-1]),
+        *(_for_each_head(x, heads) for x in (blocks.lengths, blocks.positions, *keys)),
+    ]
+    body = subgraph(
+        block, [_number(f"scanned.{index}", index > 0) for index in range(len(scanned))]
+    )
+    attended = op.Scan(*scanned, body=body, num_scan_inputs=len(scanned))  # (M * heads, B, size)
+    # Row of block m, head h, place b: (m * heads + h) * B + b.
+    of_head = op.Mul(op.Range(0, heads.count, 1), blocks.size)
+    of_block = op.Mul(blocks.block_of_token, op.Mul(blocks.size, heads.count))
+    places = op.Add(op.Unsqueeze(op.Add(of_block, blocks.place_of_token), [1]), of_head)
+    return op.Gather(op.Reshape(attended, [-1, heads.size]), places)
+
+
+def _sum_step(size: int) -> int:
+    """Keys at a multiple of which a sum over keys may begin and have the same bits.
+
+    onnxruntime adds them up in runs of that length, longer ones for narrow heads.
+    Source: StrideK of MlasSgemmOperation, onnxruntime/core/mlas/lib/sgemm.cpp.
+    """
+    return next(128 * 128 // width for width in (16, 32, 64, 128) if size <= width or width == 128)
+
+
+def _hidden(queries: Any, keys: Any, real: Any, causal: bool, window: int) -> Any:
+    """Which positions (K,) are not seen from which (B, 1): (B, K) bool, or (K,)."""
+    hidden = op.Greater(keys, queries) if causal else op.Not(real)
+    if window:
+        hidden = op.Or(hidden, op.LessOrEqual(keys, op.Sub(queries, window)))
+    if window and not causal:
+        hidden = op.Or(hidden, op.GreaterOrEqual(keys, op.Add(queries, window)))
+    return hidden
+
+
+def _for_each_head(values: Any, heads: Heads) -> Any:
+    """(M,) → (M * heads,)"""
+    return op.Reshape(op.Expand(op.Unsqueeze(values, [1]), [1, heads.count]), [-1])
+
+
+def _number(name: str, is_scalar: bool) -> ir.Value:
+    shape = ir.Shape([] if is_scalar else [None])
+    return ir.Value(name=name, type=ir.TensorType(ir.DataType.INT64), shape=shape)

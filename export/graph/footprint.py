@@ -1,0 +1,35 @@
+"""What the working memory of an encoder depends on, noted in the graph itself.
+
+`steps/inference.py` reads it from the file that was verified, and knows what a text will take.
+"""
+
+import math
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from export.graph.blocks import BLOCK
+
+
+def note(model: ir.Model, heads: int) -> None:
+    """Write the widest layer, the heads of attention and the tokens of a block into the model."""
+    notes = {"widest": _widest(model), "heads": heads, "block": BLOCK}
+    model.metadata_props.update({key: str(value) for key, value in notes.items()})
+
+
+def _widest(model: ir.Model) -> int:
+    """The most numbers a token that one operator gives."""
+    inferred = common.ShapeInferencePass()(model.clone()).model
+    shapes = [
+        value.shape.dims
+        for node in inferred.graph
+        for value in node.outputs
+        if value.dtype == ir.DataType.FLOAT and value.shape is not None
+    ]
+    # Of unknown size is what counts tokens; where there are two such, it is the grid.
+    widths = [[size for size in shape if isinstance(size, int)] for shape in shapes]
+    return max(
+        math.prod(known)
+        for known, shape in zip(widths, shapes, strict=True)
+        if len(known) == len(shape) - 1
+    )
