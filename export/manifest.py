@@ -44,7 +44,7 @@ def exporter_digest() -> str:
     """SHA-256 over the exporter and the hand-written steps, so that an upgrade is noticed."""
     sources = [
         files(package).joinpath(name)
-        for package in ("export", "export.graph", "export.steps")
+        for package in ("export", "export.graph", "export.steps", "export.steps.tokenization")
         for name in sorted(path.name for path in files(package).iterdir())
         if name.endswith(".py")
     ]

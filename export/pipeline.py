@@ -128,6 +128,7 @@ def _build(
 ) -> Manifest:
     """Write all files of the model into the staged folder, verified, the manifest last."""
     from export.graph.encoder import load_transformer  # torch: seconds to import
+    from export.long_texts import windows_hold
     from export.tokenizer import check_length, load_tokenizer, write_tokenizer
     from export.verification import verify
 
@@ -142,9 +143,14 @@ def _build(
     write_tokenizer(tokenizer, tokenizer_json)
     report(f"Converting the encoder to ONNX, {serving.precision}")
     quality = _write_encoder(transformer, tokenizer_json, model_onnx, spec, serving)
-    write_step_configs(staged, spec, serving)
+    windows = windows_hold(tokenizer_json, spec.max_length, sorted(tokenizer.get_added_vocab()))
+    if not windows:
+        report("This tokenizer reads long texts whole: in windows their tokens would be others")
+    write_step_configs(staged, spec, serving, windows)
     report("Verifying the staged files against transformers")
-    verification = verify(tokenizer_json, model_onnx, spec, serving, transformer, tokenizer)
+    verification = verify(
+        tokenizer_json, model_onnx, spec, serving, transformer, tokenizer, windows
+    )
     edition = seal(staged)
     folders = assemble(staged, spec, serving, checkpoint.revision, edition)
     manifest = Manifest(

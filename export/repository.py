@@ -11,9 +11,10 @@ Configurations are protobuf messages; the table of tensors is model_repository/R
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal
 
@@ -36,9 +37,9 @@ FORMATS = {
     "UBINARY": triton.TYPE_UINT8,
 }
 ENSEMBLE_NAMES = {"SEQ_LENS": "TOKEN_COUNT"}  # the lengths are also an answer
-# Step → modules of export/steps/ that its model.py imports from beside itself.
+# Step → modules and packages of export/steps/ that its model.py imports from beside itself.
 STEPS = {
-    "tokenizer": ("integrity", "tokenization"),
+    "tokenizer": ("integrity", "tokenization", "turns"),
     "encoder": ("batching", "inference", "integrity", "memory"),
     "quantize": ("integrity", "quantization"),
 }
@@ -94,10 +95,13 @@ def version_folder(staged: Path, step: str) -> Path:
     return folder
 
 
-def write_step_configs(staged: Path, spec: ModelSpec, serving: Serving) -> None:
-    """Write the config.pbtxt of the three steps; their folders give them their names."""
+def write_step_configs(staged: Path, spec: ModelSpec, serving: Serving, windows: bool) -> None:
+    """Write the config.pbtxt of the three steps; their folders give them their names.
+
+    windows  whether the tokenizer reads long texts in windows
+    """
     configs = {
-        "tokenizer": tokenizer_config(spec),
+        "tokenizer": tokenizer_config(spec, windows),
         "encoder": encoder_config(spec, serving),
         "quantize": quantize_config(spec, serving),
     }
@@ -179,7 +183,7 @@ def ensemble_config(
     return config
 
 
-def tokenizer_config(spec: ModelSpec) -> triton.ModelConfig:
+def tokenizer_config(spec: ModelSpec, windows: bool) -> triton.ModelConfig:
     """TEXT, TRUNCATION → INPUT_IDS, SEQ_LENS."""
     config = _python_step()
     config.input.extend(
@@ -188,7 +192,7 @@ def tokenizer_config(spec: ModelSpec) -> triton.ModelConfig:
     config.output.extend(
         [_output("INPUT_IDS", triton.TYPE_INT64, -1), _output("SEQ_LENS", triton.TYPE_INT32, -1)]
     )
-    _set_parameters(config, max_length=str(spec.max_length))
+    _set_parameters(config, max_length=str(spec.max_length), windows=str(windows).lower())
     return config
 
 
@@ -283,7 +287,18 @@ def write_steps(staged: Path) -> None:
     skeleton, modules = files("export.model_repository"), files("export.steps")
     for step, imported in STEPS.items():
         folder = version_folder(staged, step)
-        sources = [skeleton.joinpath(step, "1", "model.py")]
-        sources += [modules.joinpath(f"{module}.py") for module in imported]
-        for source in sources:
-            write_file(folder / source.name, source.read_bytes())
+        write_file(folder / "model.py", skeleton.joinpath(step, "1", "model.py").read_bytes())
+        for path, source in _sources(modules, imported):
+            (folder / path).parent.mkdir(exist_ok=True)
+            write_file(folder / path, source.read_bytes())
+
+
+def _sources(modules: Traversable, names: Iterable[str]) -> Iterator[tuple[str, Traversable]]:
+    """The files of modules and packages, by their paths."""
+    for name in names:
+        package = modules.joinpath(name)
+        if package.is_dir():
+            sources = [source for source in package.iterdir() if source.name.endswith(".py")]
+            yield from ((f"{name}/{source.name}", source) for source in sources)
+        else:
+            yield f"{name}.py", modules.joinpath(f"{name}.py")

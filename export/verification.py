@@ -7,7 +7,7 @@ tokenizer.json and model.onnx run as the steps run them, in every composition of
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,7 @@ class Verification:
     min_cosine_text: str
     max_abs_difference: float  # of pooled embeddings before normalization
     max_composition_difference: float  # of unit vectors: alone, among others, in other orders
+    windows: bool = True  # whether long texts are read in windows, which gave equal tokens
 
 
 def verify(
@@ -75,14 +76,16 @@ def verify(
     serving: Serving,
     transformer: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
+    windows: bool,
 ) -> Verification:
     """Compare the staged files with the reference.
 
     transformer  the checkpoint's; its attention is switched to transformers' own
+    windows      whether the tokenizer step is told to read long texts in windows
 
     Raises: VerificationFailed with the measurement that is out of bounds.
     """
-    packed = PackedTokenizer(tokenizer_json, spec.max_length)
+    packed = PackedTokenizer(tokenizer_json, spec.max_length, windows)
     threads = min(serving.threads, len(os.sched_getaffinity(0)))  # of this machine
     encoder = CpuEncoder(model_onnx, threads, serving.precision)
     texts = hurting_texts(packed, spec.max_length)
@@ -90,7 +93,7 @@ def verify(
     texts, rows = leave_out_long(texts, rows)
     expected = np.stack(list(_reference(transformer, rows, spec.pooling)))
     alone, *others = _compositions(encoder, rows, serving)
-    measured = measure(texts, rows, expected, alone, others)
+    measured = replace(measure(texts, rows, expected, alone, others), windows=windows)
     _check_bounds(measured, MIN_COSINE[serving.precision])
     return measured
 

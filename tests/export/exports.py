@@ -27,7 +27,7 @@ def stage(staged: Path, serving: Serving, weights: str = "weights") -> Manifest:
     """The folders of a model whose content is told by one word."""
     write_steps(staged)
     (version_folder(staged, "encoder") / "model.onnx").write_text(weights)
-    write_step_configs(staged, SPEC, serving)
+    write_step_configs(staged, SPEC, serving, windows=True)
     edition = seal(staged)
     folders = assemble(staged, SPEC, serving, revision="abc", edition=edition)
     manifest = Manifest(

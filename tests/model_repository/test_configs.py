@@ -25,7 +25,7 @@ SPEC = ModelSpec(architecture="bert", dimensions=384, max_length=256, pooling="m
 SERVING = Serving(served_name="sentence-transformers/all-MiniLM-L6-v2")
 CONFIGS = {
     "ensemble": ensemble_config(SPEC, SERVING, revision="0" * 64, edition="0123456789ab"),
-    "tokenizer": tokenizer_config(SPEC),
+    "tokenizer": tokenizer_config(SPEC, windows=True),
     "encoder": encoder_config(SPEC, SERVING),
     "quantize": quantize_config(SPEC, SERVING),
 }

@@ -54,7 +54,12 @@ def test_what_was_verified_loads(model: Model) -> None:
 CODE = [
     *(f"{step}/{name}" for step in STEP_NAMES for name in ("config.pbtxt", "1/model.py")),
     *(f"{step}/1/integrity.py" for step in STEP_NAMES),
-    *("tokenizer/1/tokenization.py", "encoder/1/batching.py", "encoder/1/inference.py"),
+    *(
+        "tokenizer/1/tokenization/windows.py",
+        "tokenizer/1/turns.py",
+        "encoder/1/batching.py",
+        "encoder/1/inference.py",
+    ),
     *("quantize/1/quantization.py", "ensemble/config.pbtxt"),
 ]
 

@@ -1,0 +1,79 @@
+"""What of a long text may be left out: the tokens of the rest are the same without it."""
+
+import string
+from itertools import takewhile
+
+from tokenizers import Tokenizer, models
+
+from .marks import is_mark, sorts_marks
+from .pieces import Window
+from .reading import End
+
+LETTERS = string.ascii_letters + string.digits
+
+
+class Omissions:
+    """What may be left out, for one tokenizer.
+
+    forgets  whether the beginning of a piece is without influence on what is far from it: not so
+             where scores are added up
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        added = tokenizer.get_added_tokens_decoder().values()
+        self.forgets = not isinstance(tokenizer.model, models.Unigram)
+        self._tokenizer = tokenizer
+        self._swallows_blanks = any(token.lstrip for token in added)
+        self._sorts_marks = sorts_marks(tokenizer)
+        self._longest_word = _longest_word(tokenizer)
+
+    def inert(self, before: str, middle: str, after: str) -> int | None:
+        """0 if the middle changes nothing: blanks, the inside of a word too long to be known."""
+        if 0 < self._longest_word <= len(before):
+            word = before[-self._longest_word :] + middle
+            if word.isascii() and word.isalnum():
+                return 0
+        return 0 if self.removable(before, middle, after) == 0 else None
+
+    def removable(self, before: str, middle: str, after: str) -> int | None:
+        """The tokens that the middle adds, if the others are the same without it."""
+        texts = [before + middle + after, before + after]
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        whole, rest = (encoding.ids for encoding in encodings)
+        pairs = zip(whole, rest, strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        added = len(whole) - len(rest)
+        if added and self._sorts_marks and any(map(is_mark, middle)):
+            return None  # they go to other places than they come from
+        return added if added >= 0 and whole[same + added :] == rest[same:] else None
+
+    def countable(self, before: str, middle: str, after: str) -> int | None:
+        """The same, if these tokens are sure to be there: blanks may be swallowed far behind."""
+        if middle.isspace() and self._swallows_blanks:
+            return self.inert(before, middle, after)
+        return self.removable(before, middle, after)
+
+    def bears_gaps(self, window: Window, end: End) -> bool:
+        """Whether what was left out of the end's text has no influence on the window's tokens.
+
+        Without a part of a piece the sums of scores in the rest of it would be others.
+        """
+        return self.forgets or not any(_is_in_piece(window, gap) for gap in end.gaps)
+
+
+def _is_in_piece(window: Window, gap: int) -> bool:
+    """Whether a gap lies in a token that more of the same piece follows."""
+    index = window.at(gap + 1) - 1
+    return index >= 0 and window.end(index) > gap and window.piece_end(index) > index + 1
+
+
+def _longest_word(tokenizer: Tokenizer) -> int:
+    """Letters and digits above which any word of them is one and the same token; 0 for none."""
+    model = tokenizer.model
+    if not isinstance(model, models.WordPiece):
+        return 0
+    if any(token.content.isalnum() for token in tokenizer.get_added_tokens_decoder().values()):
+        return 0
+    longest = model.max_input_chars_per_word + 1
+    word = LETTERS * (longest // len(LETTERS) + 1)
+    return longest if len(tokenizer.encode(word, add_special_tokens=False)) == 1 else 0
