@@ -130,12 +130,12 @@ def test_where_everybody_is_let_in_no_key_is_made(file: Path) -> None:
         ({}, b"# nothing\n\n", "is no file of API keys: it holds no key"),
         ({}, b"\xff", "is no file of API keys: it is not text in UTF-8"),
         ({}, b"sha256:secret", "is no file of API keys: line 1 looks like a digest"),
-        ({"GATEWAY_API_KEYS_FILE": "/no/such"}, None, "/no/such cannot be read: No such file"),
+        ({"GATEWAY_API_KEYS_FILE": "/proc/none"}, None, "/proc/none cannot be read: No such file"),
         ({"GATEWAY_API_KEYS": "sha256:secret"}, None, "GATEWAY_API_KEYS: key 1 looks like a"),
         (
-            {"GATEWAY_API_KEYS": DIGEST, "GATEWAY_API_KEYS_FILE": "/no/such"},
+            {"GATEWAY_API_KEYS": DIGEST, "GATEWAY_API_KEYS_FILE": "/proc/none"},
             None,
-            "/no/such cannot be read",
+            "/proc/none cannot be read",
         ),
     ],
 )
