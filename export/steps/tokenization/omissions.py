@@ -1,6 +1,7 @@
 """What of a long text may be left out: the tokens of the rest are the same without it."""
 
 import string
+from collections.abc import Sequence
 from itertools import takewhile
 
 from tokenizers import Tokenizer, models
@@ -10,6 +11,7 @@ from .pieces import Window
 from .reading import End
 
 LETTERS = string.ascii_letters + string.digits
+NO_BLANK = "a"
 
 
 class Omissions:
@@ -36,16 +38,39 @@ class Omissions:
         return 0 if self.removable(before, middle, after) == 0 else None
 
     def removable(self, before: str, middle: str, after: str) -> int | None:
-        """The tokens that the middle adds, if the others are the same without it."""
+        """The tokens that the middle adds, if the others are the same without it.
+
+        Whatever lies beyond blanks: those at an end of a text can be taken away.
+        """
+        found = {
+            self._added(begin + before, middle, after + end)
+            for begin in self._beyond(before)
+            for end in self._beyond(after)
+        }
+        added = found.pop()
+        if found or (added and self._sorts_marks and any(map(is_mark, middle))):
+            return None  # marks go to other places than they come from
+        return added
+
+    def _added(self, before: str, middle: str, after: str) -> int | None:
+        """The same of a text that is nothing but these."""
         texts = [before + middle + after, before + after]
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         whole, rest = (encoding.ids for encoding in encodings)
         pairs = zip(whole, rest, strict=False)
         same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         added = len(whole) - len(rest)
-        if added and self._sorts_marks and any(map(is_mark, middle)):
-            return None  # they go to other places than they come from
         return added if added >= 0 and whole[same + added :] == rest[same:] else None
+
+    def _beyond(self, context: str) -> Sequence[str]:
+        """What may lie beyond a context on either side, as far as that matters."""
+        if self._tokenizer.normalizer is None:
+            return ("",)
+        normal = self._tokenizer.normalizer.normalize_str
+        within = normal(f"{NO_BLANK}{context}{NO_BLANK}")
+        is_last = normal(f"{NO_BLANK}{context}") + NO_BLANK
+        is_first = NO_BLANK + normal(f"{context}{NO_BLANK}")
+        return ("",) if is_first == within == is_last else ("", NO_BLANK)
 
     def countable(self, before: str, middle: str, after: str) -> int | None:
         """The same, if these tokens are sure to be there: blanks may be swallowed far behind."""

@@ -1,7 +1,7 @@
 """What may be left out of a text, tried on tokenizers that take it differently."""
 
 import pytest
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Tokenizer, normalizers
 
 from export.steps.tokenization.omissions import Omissions
 from export.steps.tokenization.pieces import Window
@@ -100,6 +100,27 @@ def test_a_middle_with_which_the_rest_is_shorter_stays() -> None:
 
     assert Omissions(tokenizer).removable("a" * 60 + " ", "", "") == 0
     assert Omissions(tokenizer).removable("ab" * 40, "ab" * 40, " the") is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("\n" * 300, "\n" * 300), ("the\n", " " * 300), ("\n", "\n")],
+)
+def test_blanks_that_would_be_an_end_may_not_be_one(before: str, after: str) -> None:
+    """They are taken away at the end of a text, and tokens where it goes on."""
+    middle, tokenizer = "\n" * 200, collapsing_unigram()
+    assert len(tokenizer.encode(f"{before}{middle}the").ids) > 190
+
+    assert Omissions(tokenizer).inert(before, middle, after) is None
+    assert Omissions(wordpiece()).inert(before, middle, after) == 0
+
+
+def test_blanks_at_the_beginning_may_not_be_one_either() -> None:
+    middle, tokenizer = "\n" * 200, unigram()
+    tokenizer.normalizer = normalizers.Strip(left=True, right=False)
+
+    assert Omissions(tokenizer).inert("\n" * 300, middle, "the") is None
+    assert Omissions(tokenizer).removable("a" + "\n" * 300, middle, "the") == 200
 
 
 def test_marks_that_are_sorted_come_from_elsewhere() -> None:
