@@ -1,12 +1,15 @@
 """Fixtures of every ring; those of one folder's modules stand in that folder."""
 
 import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
 
 # Some tests import onnxruntime themselves, which reports to its maker otherwise.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# Under nohup hang-ups are ignored, which what the tests start would inherit; not so a handler.
+signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

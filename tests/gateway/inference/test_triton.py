@@ -1,7 +1,7 @@
 """TritonEmbedder against a real gRPC server in this process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import chain, cycle, repeat
 from typing import Any
 
@@ -201,25 +201,31 @@ async def test_a_call_that_meets_a_new_edition_twice_is_told_to_come_back(
     assert len(triton.requests) <= 2 * 8
 
 
-class SlowInPart(FakeTriton):
-    """Takes its time for the last of many texts."""
+class StuckInPart(FakeTriton):
+    """Answers the last of four requests when it is let go."""
+
+    def __init__(self, editions: Iterator[str]) -> None:
+        super().__init__(editions=editions)
+        self.let_go = asyncio.Event()
+        self._arrived = 0
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
-        answer = await super().ModelInfer(request, context)
-        if MANY[-1] in unpack_texts(request.raw_input_contents[0]):
-            await asyncio.sleep(0.3)
-        return answer
+        self._arrived += 1
+        if self._arrived == 4:
+            await self.let_go.wait()
+        return await super().ModelInfer(request, context)
 
 
 async def test_a_repeated_call_that_has_no_room_is_told_to_come_back() -> None:
     """Triton still has a part of the first attempt, and that counts."""
     tokens = sum(call_for(*MANY).token_estimates)
     ledger = Ledger(max_bytes=10**9, max_tokens=tokens, small_tokens=512)
-    triton = SlowInPart(editions=chain(["7"], repeat("8")))
+    triton = StuckInPart(chain(["7"], repeat("8")))
     async with serve_triton(triton) as port:
         embedder = TritonEmbedder(f"127.0.0.1:{port}", chunk_tokens=256)
         with pytest.raises(ModelReplaced):
             await embedder.embed(call_for(*MANY, ledger=ledger))
+        triton.let_go.set()
         await embedder.close()
     assert 4 == len(triton.requests)
 
