@@ -14,7 +14,7 @@ from .reading import BLOCK_BYTES, CONTEXT_BYTES, PART_BYTES, End, Head, Removabl
 from .subwords import Unigram, subwords_of
 
 MARGIN_BYTES = 96  # beyond what should be enough
-SLICE_BYTES = 16384  # of a text whose tokens are counted: some 5 ms
+SLICE_BYTES = 8192  # of a text whose tokens are counted: some 2 ms, of dots 5
 LONG_BYTES = 65536  # more takes longer than a slice should
 UNSURE_TOKENS = 8  # at an end of a window
 # Characters a token, above which a text is more than long tokens: no vocabulary that we know of
