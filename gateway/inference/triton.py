@@ -170,7 +170,8 @@ class TritonEmbedder:
             with map_rpc_errors(call):
                 request = build_request(call, chunk)
                 answer = await self._stub.ModelInfer(request, timeout=LOST_SECONDS)
-            lane.charge(call.entry.caller, max(count_tokens(answer) - tokens, 0))
+            if (more := count_tokens(answer) - tokens) > 0:
+                lane.charge(call.entry.caller, more)
             return answer
         finally:
             lane.give_back(tokens)
