@@ -2,9 +2,9 @@
 
 `python -m tests.mutants gateway/access gateway/inference export/steps --share 0.3 --jobs 2`
 
-Each mutant is one change of one expression or statement, written into a copy of the tree; the tests
-that mirror its module run until one fails. Who survives is printed with its line. `--seed` and
-`--share` choose which of all mutants are made.
+Each mutant is one change of one expression or statement, written into a copy of the tree; the fast
+tests that mirror its module run until one fails. Who survives is printed with its line. `--seed`
+and `--share` choose which of all mutants are made.
 """
 
 import argparse
@@ -144,7 +144,7 @@ def survives(mutant: Mutant, tree: Path) -> bool:
     file = tree / mutant.module
     original = file.read_text()
     file.write_text(mutant.source)
-    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-m", "not triton",
+    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-m", "not triton and not slow",
                "-p", "no:randomly", "-p", "no:cacheprovider", *tests_of(mutant.module)]  # fmt: skip
     try:
         run = subprocess.run(
