@@ -71,8 +71,10 @@ def mutants(module: Path) -> Iterator[Mutant]:
 
 
 def _drop_what_runs_alike(tree: ast.AST) -> None:
-    """Annotations, and what decorators are given: frozen or not, a dataclass works."""
+    """Annotations, what decorators are given (frozen or not, a dataclass works), strictness."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "strict"]
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             node.returns = None
             for argument in (*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs):

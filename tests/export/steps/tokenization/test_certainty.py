@@ -5,7 +5,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 
 from export.steps.tokenization.certainty import LONG_PIECE, Certainty
 from export.steps.tokenization.edges import GUARD_CHARACTERS
-from export.steps.tokenization.pieces import Window
+from export.steps.tokenization.pieces import Piece, Window
 from export.steps.tokenization.reading import Head, Tail
 from export.steps.tokenization.subwords import subwords_of
 from tests.export.steps.tokenization.kinds import (
@@ -112,6 +112,32 @@ def test_what_follows_a_long_piece_is_joined_without_it(kind: str) -> None:
     if kind != "one-piece-bpe":
         assert after <= joined(tokenizer, text, 3000, wanted=after)
         assert after <= joined(tokenizer, text, 3000, wanted=1)
+
+
+class Asked:
+    """In place of what is known of a model: only this tells what it is asked."""
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[str, int]] = []  # what may be joined, and tokens that are wanted
+
+    def settled(self, piece: Piece) -> int:
+        return 0
+
+    def joined(self, piece: Piece, position: int, wanted: int) -> int:
+        self.pieces.append((piece.text[position:], wanted))
+        return 5
+
+
+def test_of_a_long_piece_what_begins_a_guard_after_the_beginning_may_be_joined() -> None:
+    asked, after = Asked(), " cd cd"  # four tokens
+    text = "x" + "c" * 3000 + after
+    tail = Tail(text.encode())
+    tail.grow(3000 + len(after))
+
+    found = Certainty(PLAIN, asked).joined(Window(PLAIN, tail.text), tail, 10)
+
+    assert [("c" * (3000 - GUARD_CHARACTERS), 10 - 4)] == asked.pieces
+    assert 5 + 4 == found
 
 
 def test_a_model_of_which_nothing_is_known_has_whole_pieces_only() -> None:

@@ -114,6 +114,7 @@ def test_others_leave_them_where_they_are(tokenizer: Tokenizer) -> None:
     ("text", "read", "sure"),
     [
         ("one     <mask>", 5, 3),
+        ("one     <mask>", 4, 3),
         ("one     two<mask>", 5, 5),
         ("one" + " " * 90_000 + "<mask>", 5, 3),
         ("one \n\t\u3000 <mask>", 5, 3),

@@ -7,6 +7,7 @@ from export.steps.tokenization.omissions import Omissions
 from export.steps.tokenization.pieces import Window
 from export.steps.tokenization.reading import Head
 from tests.export.steps.tokenization.kinds import (
+    Counting,
     bpe_of,
     byte_bpe,
     collapsing_unigram,
@@ -58,6 +59,15 @@ def test_the_inside_of_a_long_word_is_inert_once_it_is_too_long_without_it() -> 
 
     assert omissions.inert("a" * 101, "a" * 5, "") == 0
     assert omissions.inert("a" * 100, "a" * 5, "") is None
+
+
+def test_the_inside_of_a_long_word_is_not_even_looked_at() -> None:
+    counting = Counting(wordpiece())
+    omissions = Omissions(counting)  # type: ignore[arg-type]
+    counting.characters = 0
+
+    assert omissions.inert("a" * 200, "b" * 5000, "c" * 200) == 0
+    assert counting.characters == 0
 
 
 @pytest.mark.parametrize(
@@ -129,6 +139,7 @@ def test_marks_that_are_sorted_come_from_elsewhere() -> None:
     tokens = len(byte_bpe().encode(both).ids)
 
     assert Omissions(grouped_bpe()).removable(f"a{both}", both, both) is None
+    assert Omissions(grouped_bpe()).removable(*["e\u0301" * 40] * 3) is None
     assert Omissions(byte_bpe()).removable(f"a{both}", both, both) == tokens
     assert Omissions(wordpiece()).removable(f"a{both}", both, both) == 0
 
