@@ -22,10 +22,8 @@ class Omissions:
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        added = tokenizer.get_added_tokens_decoder().values()
         self.forgets = not isinstance(tokenizer.model, models.Unigram)
         self._tokenizer = tokenizer
-        self._swallows_blanks = any(token.lstrip for token in added)
         self._sorts_marks = sorts_marks(tokenizer)
         self._longest_word = _longest_word(tokenizer)
 
@@ -71,12 +69,6 @@ class Omissions:
         is_last = normal(f"{NO_BLANK}{context}") + NO_BLANK
         is_first = NO_BLANK + normal(f"{context}{NO_BLANK}")
         return ("",) if is_first == within == is_last else ("", NO_BLANK)
-
-    def countable(self, before: str, middle: str, after: str) -> int | None:
-        """The same, if these tokens are sure to be there: blanks may be swallowed far behind."""
-        if middle.isspace() and self._swallows_blanks:
-            return self.inert(before, middle, after)
-        return self.removable(before, middle, after)
 
     def bears_gaps(self, window: Window, end: End) -> bool:
         """Whether what was left out of the end's text has no influence on the window's tokens.

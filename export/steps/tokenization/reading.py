@@ -58,13 +58,11 @@ class End(ABC):
             skipped += len(part)
         return self._stripped(part.decode())
 
-    def skip(self, removable: Removable, size: int, times: float = inf) -> Slices[int]:
+    def skip(self, removable: Removable, size: int, times: float = inf) -> Slices[None]:
         """Leaves out what would be read next, so many bytes at once, as long as that may be.
 
-        times    at most, where it does not repeat itself
-        returns  the tokens that are lost by it
+        times  at most, where it does not repeat itself
         """
-        lost = 0
         while times > 0 and (part := self._part(size)) and (rest := self.further(len(part))):
             tokens = self._try(removable, part.decode(), rest)
             copies = self._repeated(part) // len(part)
@@ -74,10 +72,8 @@ class End(ABC):
             gone = max(1, copies - 1)
             self._gaps.add(len(self.text))
             self._used += gone * len(part)
-            lost += gone * tokens
             times -= 1
             yield False
-        return lost
 
     def fold(self, unit: str, kept: int) -> int:
         """Leaves out what would be read next as far as it repeats a unit, but for some copies.

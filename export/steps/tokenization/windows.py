@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from .certainty import Certainty
 from .folding import Folding
 from .omissions import Omissions
-from .pieces import PERIOD_TOKENS, Window
+from .pieces import Window
 from .reading import BLOCK_BYTES, CONTEXT_BYTES, PART_BYTES, End, Head, Removable, Slices, Tail
 from .subwords import Unigram, subwords_of
 
@@ -129,8 +129,6 @@ class Windows:
                 joint = self._drop(head, window, last)
             else:
                 yield from self._skip_inert(window, head)
-                period = window.period(max(0, len(window) - UNSURE_TOKENS - PERIOD_TOKENS))
-                counted += yield from _skip_repeated(head, self._omissions.countable, period)
             # Twice as much where nothing could be dropped, or the whole would be quadratic.
             size = max(slice_bytes, len(head.text.encode()))
             yield size > LONG_BYTES
@@ -169,15 +167,14 @@ class Windows:
         return self._tokenizer.encode_batch_fast([data.decode()], add_special_tokens=False)[0].ids
 
 
-def _skip_repeated(end: End, removable: Removable, period: int) -> Slices[int]:
-    """Leaves out what would be read next if it repeats itself; the tokens that are lost.
+def _skip_repeated(end: End, removable: Removable, period: int) -> Slices[None]:
+    """Leaves out what would be read next if it repeats itself.
 
     period  in bytes, 0 for none
     """
-    if not period:
-        return 0
-    size = period * -(-CONTEXT_BYTES // period)  # at least a context
-    return (yield from end.skip(removable, size))
+    if period:
+        size = period * -(-CONTEXT_BYTES // period)  # at least a context
+        yield from end.skip(removable, size)
 
 
 def _grow(window: Window, end: End, count: int) -> Slices[None]:

@@ -144,24 +144,6 @@ def test_marks_that_are_sorted_come_from_elsewhere() -> None:
     assert Omissions(wordpiece()).removable(f"a{both}", both, both) == 0
 
 
-def test_blanks_before_a_mask_that_may_swallow_them_do_not_count() -> None:
-    blanks = " " * 240
-
-    swallowing = bpe_of(". .")
-    swallowing.add_special_tokens([AddedToken("<mask>", lstrip=True)])
-
-    assert Omissions(DOTS).countable(blanks, blanks, blanks) == 240
-    assert Omissions(swallowing).removable(blanks, blanks, blanks) == 240
-    assert Omissions(swallowing).countable(blanks, blanks, blanks) is None
-    assert Omissions(swallowing).countable("." * 40, "." * 24, "." * 40) == 12
-
-
-def test_blanks_without_tokens_count_as_none() -> None:
-    blanks = " " * 240
-
-    assert Omissions(collapsing_unigram()).countable(f"a{blanks}", blanks, f"{blanks}b") == 0
-
-
 def gapped(tokenizer: Tokenizer, after: str) -> tuple[Window, Head]:
     head = Head(f"the {'龘' * 2000}{after}".encode())
     head.grow(1000)

@@ -102,7 +102,7 @@ def test_blanks_to_the_other_end_have_nothing_beyond(end: type[End]) -> None:
 def test_what_may_not_be_left_out_stays(end: type[End]) -> None:
     reader = end(b"a" * 5000)
 
-    assert run(reader.skip(nothing, 1000)) == 0
+    run(reader.skip(nothing, 1000))
 
     reader.grow(5000)
     assert len(reader.text) == 5000
@@ -114,11 +114,10 @@ def test_of_what_repeats_one_copy_stays(end: type[End]) -> None:
     reader = end(b"x" + b"ab" * 2000 + b"x")
     reader.grow(1)
 
-    lost = run(reader.skip(two_tokens, 100))
+    run(reader.skip(two_tokens, 100))
 
     reader.grow(10_000)
     assert b"x" + b"ab" * 50 + b"x" == reader.text.encode()
-    assert 39 * 2 == lost
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -126,7 +125,7 @@ def test_what_has_tokens_and_does_not_repeat_stays(end: type[End]) -> None:
     data = bytes(range(97, 123)) * 100
     reader = end(data)
 
-    assert run(reader.skip(two_tokens, 100)) == 0
+    run(reader.skip(two_tokens, 100))
 
     reader.grow(10_000)
     assert data == reader.text.encode()
@@ -215,7 +214,7 @@ def test_whether_something_may_go_is_asked_with_its_neighbours() -> None:
 def test_what_comes_last_is_never_left_out(end: type[End]) -> None:
     reader = end(b"a" * 100)
 
-    assert run(reader.skip(everything, 100)) == 0
+    run(reader.skip(everything, 100))
 
     reader.grow(100)
     assert len(reader.text) == 100
