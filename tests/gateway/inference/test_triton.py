@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from itertools import chain, cycle, repeat
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from gateway.access.keys import Caller
-from gateway.access.ledger import Ledger
+from gateway.access.ledger import Entry, Ledger
 from gateway.errors import (
     ContractMismatch,
     DimensionsNotSupported,
@@ -171,6 +172,25 @@ async def test_a_cut_that_the_model_was_not_trained_for_is_refused_by_it(
         await embedder.embed(call_for(b"a", dimensions=asked))
     assert {"model": MODEL, "dimensions": 1024} == caught.value.details
     assert 1024 == (await embedder.embed(call_for(b"a", dimensions=1024))).dimensions
+
+
+class Unsendable(Entry):
+    """Fails whenever a chunk is sent, each time in other words."""
+
+    def send(self, tokens: int) -> None:
+        self.sent = getattr(self, "sent", 0) + 1
+        raise RuntimeError(f"chunk {self.sent}")
+
+
+async def test_of_chunks_that_fail_at_the_same_time_the_first_is_told(
+    embedder: TritonEmbedder,
+) -> None:
+    call = call_for(*MANY)
+    call = replace(call, entry=Unsendable(roomy_ledger(), call.entry.caller))
+    with pytest.raises(RuntimeError, match=r"^chunk 1$"):
+        await embedder.embed(call)
+    assert isinstance(call.entry, Unsendable)
+    assert call.entry.sent > 1
 
 
 async def test_a_call_on_both_sides_of_a_new_edition_is_made_again(
