@@ -53,7 +53,7 @@ class Omissions:
     def _added(self, before: str, middle: str, after: str) -> int | None:
         """The same of a text that is nothing but these."""
         texts = [before + middle + after, before + after]
-        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        encodings = self._tokenizer.encode_batch_fast(texts)
         whole, rest = (encoding.ids for encoding in encodings)
         pairs = zip(whole, rest, strict=False)
         same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -93,4 +93,4 @@ def _longest_word(tokenizer: Tokenizer) -> int:
         return 0
     longest = model.max_input_chars_per_word + 1
     word = LETTERS * (longest // len(LETTERS) + 1)
-    return longest if len(tokenizer.encode(word, add_special_tokens=False)) == 1 else 0
+    return longest if len(tokenizer.encode(word)) == 1 else 0

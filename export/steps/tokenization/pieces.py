@@ -36,7 +36,7 @@ class Window:
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
         """tokenizer: without a post-processor."""
-        self._encoding = tokenizer.encode(text, add_special_tokens=False)
+        self._encoding = tokenizer.encode(text)
         # One number a token, never less than the one before.
         self._pieces = cast(list[int], self._encoding.word_ids)
         self.text = text

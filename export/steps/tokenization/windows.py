@@ -164,7 +164,7 @@ class Windows:
     def _whole(self, data: bytes) -> Slices[list[int]]:
         """All ids of a text."""
         yield True
-        return self._tokenizer.encode_batch_fast([data.decode()], add_special_tokens=False)[0].ids
+        return self._tokenizer.encode_batch_fast([data.decode()])[0].ids
 
 
 def _skip_repeated(end: End, removable: Removable, period: int) -> Slices[None]:

@@ -1,7 +1,7 @@
 """What may be left out of a text, tried on tokenizers that take it differently."""
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, normalizers
+from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
 
 from export.steps.tokenization.omissions import Omissions
 from export.steps.tokenization.pieces import Window
@@ -162,6 +162,17 @@ def test_a_gap_in_a_piece_must_be_in_its_last_token(after: str, bears: bool) -> 
 
     assert head.gaps
     assert bears == Omissions(tokenizer).bears_gaps(window, head)
+
+
+def test_a_gap_in_the_first_token_is_in_a_piece_too() -> None:
+    tokenizer = unigram()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    head = Head(f"{'龘' * 2000}bread".encode())
+    head.grow(1000)
+    run(head.skip(lambda before, middle, after: 0, 600))
+    head.grow(10_000)
+
+    assert not Omissions(tokenizer).bears_gaps(Window(tokenizer, head.text), head)
 
 
 def test_models_that_add_nothing_up_bear_every_gap() -> None:
