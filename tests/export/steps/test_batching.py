@@ -244,6 +244,20 @@ def test_whole_requests_of_like_length_fill_up() -> None:
     assert next(drain(backlog)) == [[30], [7], [3]]
 
 
+def test_what_fills_up_fits_the_budget_together() -> None:
+    backlog = Backlog(40, memory_of())
+    for lengths in ([30], [7], [6], [20], [17]):
+        backlog.add(make_request(*lengths))
+    assert next(drain(backlog)) == [[30], [7]]
+
+
+def test_a_request_that_just_fits_the_budget_is_small() -> None:
+    backlog = Backlog(10, memory_of())
+    for lengths in ([9, 9], [6, 4], [2]):
+        backlog.add(make_request(*lengths))
+    assert next(drain(backlog)) == [[6, 4]]
+
+
 def test_the_oldest_of_the_small_requests_is_the_first_to_overtake() -> None:
     backlog = Backlog(10, memory_of())
     for lengths in ([10, 10], [8], [3, 3], [7]):

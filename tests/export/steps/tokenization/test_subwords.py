@@ -2,10 +2,11 @@
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from export.steps.tokenization.pieces import Piece, Window
 from export.steps.tokenization.subwords import (
@@ -128,6 +129,17 @@ def test_dots_are_settled_but_for_the_last(count: int) -> None:
     settled = check_settled(DOTS, "." * count, DOTTED)
 
     assert settled >= (count - UNSURE_CHARACTERS - 3 * 4) // 4 - 1
+
+
+def test_where_every_pair_depends_on_the_next_nothing_is_settled() -> None:
+    """The last characters pair first: one more, and all pairs before are others."""
+    characters = [chr(code) for code in range(33, 127)]
+    pairs = reversed([f"{left} {right}" for left, right in pairwise(characters)])
+    tokenizer = bpe_of(*pairs)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(False, use_regex=False)
+    text = "".join(characters[:90])
+
+    assert 0 == check_settled(tokenizer, text, ["", characters[90], "x"])
 
 
 def test_dots_of_which_the_beginning_is_unknown_are_never_joined() -> None:
