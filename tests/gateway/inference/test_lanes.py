@@ -226,6 +226,14 @@ def test_callers_gone_are_forgotten() -> None:
     assert turns.next([-1, -2]) == -2  # who was served most is remembered
 
 
+def test_who_is_not_that_far_ahead_is_remembered_too() -> None:
+    turns: Turns[int] = Turns(10)
+    turns.charge(-1, 5)
+    for caller in range(MAX_IDLE_CALLERS):
+        turns.charge(caller, 1)
+    assert turns.next([-1, -2]) == -2
+
+
 def test_the_size_of_the_whole_call_decides_its_lane() -> None:
     lanes = Lanes(Windows(small_call=50))
     assert lanes.lane_of(50) is lanes.lane_of(1) is lanes.interactive
