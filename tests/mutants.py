@@ -73,6 +73,8 @@ def mutants(module: Path) -> Iterator[Mutant]:
 def _drop_what_runs_alike(tree: ast.AST) -> None:
     """Annotations, what decorators are given (frozen or not, a dataclass works), strictness."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign):
+            node.annotation = ast.Name(ast.unparse(node.annotation), ast.Load())
         if isinstance(node, ast.Call):
             node.keywords = [keyword for keyword in node.keywords if keyword.arg != "strict"]
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
