@@ -26,6 +26,7 @@ TROUBLED_SECONDS = 0.5
 # Seconds for a probe. A model that is at work may take longer: long texts take turns.
 PROBE_SECONDS = 5.0
 BUSY_SECONDS = 30.0
+SILENT = "does not answer"
 
 
 class Probed(Protocol):
@@ -65,6 +66,12 @@ class Health:
     def trouble(self, ensemble: str) -> str:
         """Why a call would fail; empty if it would not, as far as is known."""
         return self._state(ensemble).trouble
+
+    def silent_seconds(self) -> float:
+        """Since the last answer of a model that does not answer, the longest; 0 without any."""
+        now = self._clock()
+        silent = [state for state in list(self._states.values()) if state.trouble == SILENT]
+        return max((now - state.answered_at for state in silent), default=0.0)
 
     @contextmanager
     def noting(self, ensemble: str) -> Iterator[None]:
@@ -109,7 +116,7 @@ class Health:
     def _note_silence(self, ensemble: str, is_busy: bool) -> None:
         silent_seconds = self._clock() - self._state(ensemble).answered_at
         if not is_busy or silent_seconds > BUSY_SECONDS:
-            self._note_trouble(ensemble, "does not answer")
+            self._note_trouble(ensemble, SILENT)
 
     def _note_trouble(self, ensemble: str, message: str) -> None:
         state = self._state(ensemble)

@@ -16,6 +16,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from gateway import server
+from gateway.inference.health import Health
 from gateway.listeners import open_listeners
 from gateway.local.front_door import FrontDoor, announce, find_api_key, say
 from gateway.local.supervisor import check_repository, in_background, keep_running
@@ -63,11 +64,18 @@ def serve(options: argparse.Namespace) -> None:
         triton.start()
         app = server.create_gateway(settings)
         front_door = FrontDoor(options.host, port, key)
-        stack.enter_context(in_background("watching over Triton", partial(keep_running, triton)))
+        watch = partial(keep_running, triton, is_silent=partial(_is_silent, app, settings))
+        stack.enter_context(in_background("watching over Triton", watch))
         stack.enter_context(
             in_background("the announcement", partial(announce, front_door, partial(_models, app)))
         )
         server.serve(app, settings, listeners)
+
+
+def _is_silent(app: Starlette, settings: Settings) -> bool:
+    """Whether Triton has answered nothing for as long as two calls would have waited."""
+    health: Health = app.state.gateway.health
+    return health.silent_seconds() > 2 * settings.timeout_seconds
 
 
 def _models(app: Starlette) -> list[str]:

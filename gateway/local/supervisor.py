@@ -1,4 +1,4 @@
-"""A Triton that dies is started again, while the gateway answers 503."""
+"""A Triton that dies or falls silent is started again, while the gateway answers 503."""
 
 import contextlib
 import logging
@@ -34,16 +34,21 @@ class Restartable(Protocol):
     def start(self, stopping: threading.Event | None = None) -> None: ...
 
 
-def keep_running(triton: Restartable, stopping: threading.Event) -> None:
+def keep_running(
+    triton: Restartable, stopping: threading.Event, is_silent: Callable[[], bool] = lambda: False
+) -> None:
     """Starts Triton again whenever it or one of its steps died, ever more slowly if that fails.
 
     Whatever the system refuses, a process, memory, a file, it may give a minute later.
+
+    is_silent  whether Triton runs and has not answered for too long
     """
     pause_seconds = CHECK_SECONDS
     while not stopping.wait(pause_seconds):
         try:
-            if not triton.is_whole():
-                logger.warning("Triton or one of its steps died: starting it again")
+            trouble = "" if triton.is_whole() else "Triton or one of its steps died"
+            if trouble or is_silent():
+                logger.warning("%s: starting it again", trouble or "Triton does not answer")
                 triton.start(stopping)
             pause_seconds = CHECK_SECONDS
         except Exception as error:  # whoever watches over others must not die of what kills them

@@ -175,6 +175,16 @@ def test_a_killed_triton_is_replaced(served: Served) -> None:
     wait_until(served.embeds)
 
 
+def test_a_triton_that_hangs_is_replaced(toy_repository: Path, tmp_path: Path) -> None:
+    with serving(toy_repository, tmp_path, GATEWAY_TIMEOUT_SECONDS="2") as served:
+        assert served.embeds()
+        first = served.triton()
+        os.kill(first, signal.SIGSTOP)
+        wait_until(lambda: first not in running_children(served.process.pid))
+        wait_until(lambda: "data" in served.curl())
+        assert served.output.read_text().count("Triton does not answer: starting it again") == 1
+
+
 def test_a_killed_step_is_replaced(served: Served) -> None:
     assert served.embeds()
     killed = served.triton()

@@ -207,3 +207,19 @@ async def test_models_are_probed_side_by_side_and_each_for_itself(
         "",
         "was not asked yet",
     ]
+
+
+@pytest.mark.usefixtures("patience")
+async def test_silence_counts_from_the_last_answer_of_who_is_silent(
+    health: Health, clock: Clock, model: Model
+) -> None:
+    answer(health)
+    clock.now += 10
+    assert health.silent_seconds() == 0
+    model.is_silent = True
+    await health.probe(model, ["m"])
+    clock.now += 5
+    assert health.silent_seconds() == 15
+    model.is_silent, model.failure = False, AWAY
+    await health.probe(model, ["m"])
+    assert health.silent_seconds() == 0  # it says that it fails

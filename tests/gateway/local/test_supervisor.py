@@ -104,6 +104,13 @@ def test_a_triton_that_lives_is_left_alone() -> None:
     assert triton.stopping.pauses == [CHECK_SECONDS] * 4
 
 
+def test_a_silent_triton_is_started_again(caplog: pytest.LogCaptureFixture) -> None:
+    triton, silences = Scripted(True, True, True, True), [False, True, False]
+    keep_running(triton, triton.stopping, is_silent=lambda: bool(silences and silences.pop(0)))
+    assert triton.starts == 1
+    assert ["Triton does not answer: starting it again"] == [r.message for r in caplog.records]
+
+
 def test_a_dead_triton_is_started_until_it_runs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
