@@ -67,11 +67,10 @@ class Health:
         """Why a call would fail; empty if it would not, as far as is known."""
         return self._state(ensemble).trouble
 
-    def silent_seconds(self) -> float:
-        """Since the last answer of a model that does not answer, the longest; 0 without any."""
-        now = self._clock()
-        silent = [state for state in list(self._states.values()) if state.trouble == SILENT]
-        return max((now - state.answered_at for state in silent), default=0.0)
+    def silent_seconds(self, ensemble: str) -> float:
+        """Since the last answer of a model that does not answer; 0 of any other."""
+        state = self._state(ensemble)
+        return self._clock() - state.answered_at if state.trouble == SILENT else 0.0
 
     @contextmanager
     def noting(self, ensemble: str) -> Iterator[None]:

@@ -33,6 +33,11 @@ class Readiness:
         }
         return ill | self._catalogue.troubles()
 
+    def silent_seconds(self) -> float:
+        """Since the last answer of the model, of those known, that is silent longest; 0 of none."""
+        ensembles = [model.ensemble for model in self._catalogue.models]
+        return max(map(self._health.silent_seconds, ensembles), default=0.0)
+
     async def look(self, max_age_seconds: float = LOOK_SECONDS) -> dict[str, str]:
         """The troubles as of now, of a list no older than `max_age_seconds`."""
         await self._catalogue.refresh(max_age_seconds)

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -16,7 +17,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from gateway import server
-from gateway.inference.health import Health
+from gateway.inference.readiness import Readiness
 from gateway.listeners import open_listeners
 from gateway.local.front_door import FrontDoor, announce, find_api_key, say
 from gateway.local.supervisor import check_repository, in_background, keep_running
@@ -64,7 +65,8 @@ def serve(options: argparse.Namespace) -> None:
         triton.start()
         app = server.create_gateway(settings)
         front_door = FrontDoor(options.host, port, key)
-        watch = partial(keep_running, triton, is_silent=partial(_is_silent, app, settings))
+        is_silent = partial(_is_silent, app, triton, 2 * settings.timeout_seconds)
+        watch = partial(keep_running, triton, is_silent=is_silent)
         stack.enter_context(in_background("watching over Triton", watch))
         stack.enter_context(
             in_background("the announcement", partial(announce, front_door, partial(_models, app)))
@@ -72,10 +74,10 @@ def serve(options: argparse.Namespace) -> None:
         server.serve(app, settings, listeners)
 
 
-def _is_silent(app: Starlette, settings: Settings) -> bool:
-    """Whether Triton has answered nothing for as long as two calls would have waited."""
-    health: Health = app.state.gateway.health
-    return health.silent_seconds() > 2 * settings.timeout_seconds
+def _is_silent(app: Starlette, triton: TritonProcess, seconds: float) -> bool:
+    """Whether a model has answered nothing for so long, and not for want of a Triton."""
+    readiness: Readiness = app.state.gateway.readiness
+    return min(readiness.silent_seconds(), time.monotonic() - triton.ready_at) > seconds
 
 
 def _models(app: Starlette) -> list[str]:

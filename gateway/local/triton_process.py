@@ -114,6 +114,7 @@ class TritonProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._steps: frozenset[int] = frozenset()
         self._log_start = 0
+        self.ready_at = 0.0  # of the last start, on the monotonic clock
 
     @property
     def pid(self) -> int | None:
@@ -143,6 +144,7 @@ class TritonProcess:
             if wait(0.1):
                 return
         self._steps = running_children(process.pid)
+        self.ready_at = time.monotonic()
 
     def is_whole(self) -> bool:
         """Whether the server and the process of every step still run.

@@ -215,11 +215,11 @@ async def test_silence_counts_from_the_last_answer_of_who_is_silent(
 ) -> None:
     answer(health)
     clock.now += 10
-    assert health.silent_seconds() == 0
+    assert health.silent_seconds("m") == 0
     model.is_silent = True
     await health.probe(model, ["m"])
     clock.now += 5
-    assert health.silent_seconds() == 15
+    assert health.silent_seconds("m") == 15
     model.is_silent, model.failure = False, AWAY
     await health.probe(model, ["m"])
-    assert health.silent_seconds() == 0  # it says that it fails
+    assert health.silent_seconds("m") == 0  # it says that it fails

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.errors import InferenceFailed, TritonUnavailable
+from gateway.errors import InferenceFailed, TritonTimeout, TritonUnavailable
 from gateway.inference import readiness as module
 from gateway.inference.catalogue import Catalogue
 from gateway.inference.embedder import Ensemble, Repository
@@ -105,6 +105,21 @@ async def test_calls_tell_before_any_probe(
     clock.now += 1
     assert {} == await readiness.look()
     assert [ENSEMBLE] * 2 == embedder.probes
+
+
+async def test_the_silence_of_models_that_are_listed_counts(
+    readiness: Readiness, embedder: FakeEmbedder, clock: Clock
+) -> None:
+    await readiness.look()
+    clock.now += 10
+    assert 0 == readiness.silent_seconds()
+    embedder.failure = TritonTimeout("the deadline passed")
+    await readiness.look()
+    clock.now += 5
+    assert 15 == readiness.silent_seconds()
+    embedder.repositories = Repository([])
+    await readiness.look(max_age_seconds=0)
+    assert 0 == readiness.silent_seconds()
 
 
 async def test_the_list_may_be_as_old_as_is_said(
