@@ -1,7 +1,7 @@
 """Whether a tokenizer finds the tokens of a long text in windows, tried on texts that hurt."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from export.steps.tokenization import KEEP_END, KEEP_START, REFUSE, InputTooLong, PackedTokenizer
@@ -11,6 +11,9 @@ MAX_LENGTH = 64
 CHARACTERS = 4000  # above what is tokenized whole in any script
 MIXTURES = 60
 ADDED_TOKENS = 8  # of thousands that some tokenizers have
+# Runs that Unigram goes through only where many tokens are asked for.
+RUN_MAX_LENGTH = 512
+RUN_CHARACTERS = 20_000
 
 # Alone, and among each other: where a window ends, one of these is cut.
 PARTS = (
@@ -28,14 +31,23 @@ WORDS = (
 
 def windows_hold(tokenizer_json: Path, max_length: int, added_tokens: Sequence[str]) -> bool:
     """Whether windows give the tokens of the whole text, at either end, and their number."""
-    limit = min(max_length, MAX_LENGTH)
+    return all(
+        _hold_for(tokenizer_json, min(max_length, limit), texts)
+        for limit, texts in (
+            (MAX_LENGTH, long_texts(added_tokens)),
+            (RUN_MAX_LENGTH, long_runs()),
+        )
+    )
+
+
+def _hold_for(tokenizer_json: Path, limit: int, texts: Iterable[str]) -> bool:
     windows = PackedTokenizer(tokenizer_json, limit)
     if not windows.has_windows:
         return False
     whole = PackedTokenizer(tokenizer_json, limit, windows=False)
     return all(
         _outcome(windows, text, truncation) == _outcome(whole, text, truncation)
-        for text in long_texts(added_tokens)
+        for text in texts
         for truncation in (KEEP_END, KEEP_START, REFUSE)
     )
 
@@ -46,6 +58,12 @@ def _outcome(tokenizer: PackedTokenizer, text: str, truncation: int) -> list[int
         return tokenizer.tokenize([text], truncation)[0].tolist()
     except InputTooLong as error:
         return [length for _, length in error.overflows]
+
+
+def long_runs() -> Iterator[str]:
+    """Parts and words without a blank, each repeated so often that most of it is left out."""
+    for part in (".", "-=", "a", "ab", "123", *WORDS):
+        yield part * (RUN_CHARACTERS // len(part))
 
 
 def long_texts(added_tokens: Sequence[str]) -> Iterator[str]:

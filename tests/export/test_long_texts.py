@@ -7,12 +7,20 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from export.long_texts import CHARACTERS, MAX_LENGTH, long_texts, windows_hold
+from export.long_texts import (
+    CHARACTERS,
+    MAX_LENGTH,
+    RUN_MAX_LENGTH,
+    long_runs,
+    long_texts,
+    windows_hold,
+)
+from export.steps.tokenization.folding import Folding
 from export.steps.tokenization.packed import WHOLE_BYTES, PackedTokenizer
 from export.steps.tokenization.reading import Slices
 from export.steps.tokenization.windows import Windows
 from tests.checkpoints import byte_bpe, unigram, wordpiece
-from tests.export.steps.tokenization.kinds import right_aligned_bpe
+from tests.export.steps.tokenization.kinds import SCORES, right_aligned_bpe, scored_unigram
 
 
 @pytest.mark.parametrize("make", [wordpiece, byte_bpe, unigram])
@@ -43,6 +51,27 @@ def test_one_wrong_token_is_noticed(
     wordpiece().save(str(tmp_path / "tokenizer.json"))
 
     assert not windows_hold(tmp_path / "tokenizer.json", 512, [])
+
+
+@pytest.mark.parametrize("method", ["first", "last"])
+def test_a_run_that_is_gone_through_wrongly_is_noticed(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Patched for the same reason.
+    right = getattr(Folding, method)
+
+    def wrong(self: Folding, *arguments: object) -> Slices[Any]:
+        found = yield from right(self, *arguments)
+        return found and [0, *found, 0]
+
+    monkeypatch.setattr(Folding, method, wrong)
+    scored_unigram(SCORES).save(str(tmp_path / "tokenizer.json"))
+
+    assert not windows_hold(tmp_path / "tokenizer.json", 512, [])
+
+
+def test_runs_are_read_in_windows() -> None:
+    assert all(len(text) > WHOLE_BYTES * RUN_MAX_LENGTH for text in long_runs())
 
 
 def test_all_texts_are_read_in_windows() -> None:

@@ -3,12 +3,13 @@
 A text far above the limit is tokenized in windows, and only tokens that are surely those of the
 whole text count:
 
-    packed      texts of one call, special tokens, the three ways to treat what is too long
+    packed      texts of one call, the three ways to treat what is too long
+    specials    the ids around those of every text
     windows     the first ids, the last ids, or the number of ids of one long text
     reading     one end of a text, decoded as far as asked for
     pieces      a window: tokens, and the pieces that the model sees
     certainty   which tokens of a window are those of the whole text
-    edges       how far what is not read reaches: added tokens, marks, blanks
+    edges       how far what is not read reaches: added tokens, blanks, `marks`
     subwords    what is certain within one piece without end, of BPE and of Unigram
     omissions   what may be left out: blanks, words too long to be known, what repeats itself
     folding     runs of megabytes for Unigram, by `lattice` and `runs`

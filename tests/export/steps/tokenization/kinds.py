@@ -32,6 +32,13 @@ RUNS = [
 TEXTS = [*CORPUS * 3, *RUNS * 6, *(f"{a}{b}" for a in RUNS for b in CORPUS)]
 SPECIALS = ["[UNK]", "[SEP]", "<s>"]
 
+# Of a Unigram model to which many ways through a run are equally good.
+SCORES = {
+    "[UNK]": -14.0, "▁": -3.7, ".": -3.2530225192024087, "...": -9.381084944756477, "a": -4.25137,
+    "b": -4.7331, "ab": -6.113, "ba": -6.29, "aba": -9.0177, "abab": -11.0007, "▁the": -5.0,
+    "▁...": -9.9, "-": -5.5, "--": -7.3131, "-----": -9.00091, "-------": -10.0101,
+}  # fmt: skip
+
 LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -117,6 +124,14 @@ def unigram() -> Tokenizer:
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     return _trained(tokenizer, trainers.UnigramTrainer, vocab_size=400, unk_token="[UNK]")
+
+
+def scored_unigram(scores: dict[str, float]) -> Tokenizer:
+    """The same with these scores, that of an unknown character first."""
+    tokenizer = Tokenizer(models.Unigram(list(scores.items()), 0, False))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    return tokenizer
 
 
 def collapsing_unigram() -> Tokenizer:

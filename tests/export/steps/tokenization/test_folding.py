@@ -1,29 +1,15 @@
 """Texts with one run of megabytes, most of it left out, against whole texts."""
 
 import pytest
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer
 
 from export.steps.tokenization.certainty import Certainty
 from export.steps.tokenization.folding import EDGE_CHARACTERS, Folding
 from export.steps.tokenization.reading import Head, Tail
 from export.steps.tokenization.subwords import Unigram, subwords_of
-from tests.export.steps.tokenization.kinds import run, whole_ids
+from tests.export.steps.tokenization.kinds import SCORES, run, scored_unigram, whole_ids
 
-SCORES = {
-    "[UNK]": -14.0, "▁": -3.7, ".": -3.2530225192024087, "...": -9.381084944756477, "a": -4.25137,
-    "b": -4.7331, "ab": -6.113, "ba": -6.29, "aba": -9.0177, "abab": -11.0007, "▁the": -5.0,
-    "▁...": -9.9, "-": -5.5, "--": -7.3131, "-----": -9.00091, "-------": -10.0101,
-}  # fmt: skip
-
-
-def tokenizer_of(scores: dict[str, float]) -> Tokenizer:
-    tokenizer = Tokenizer(models.Unigram(list(scores.items()), 0, False))
-    tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    return tokenizer
-
-
-TOKENIZER = tokenizer_of(SCORES)
+TOKENIZER = scored_unigram(SCORES)
 
 
 def folding_of(tokenizer: Tokenizer) -> Folding:
@@ -68,7 +54,7 @@ def test_a_run_is_gone_through(before: str, unit: str, copies: int, after: str) 
 def test_a_run_is_the_same_wherever_reading_ends_in_it(read: int) -> None:
     """The unit is then another one, and begins elsewhere than a token."""
     words = {"▁": -3.7, "▁b": -4.5, "b": -5.1, "read": -5.2, "bread": -6.3, "breadbread": -7.9}
-    tokenizer = tokenizer_of({"[UNK]": -14.0, **words})
+    tokenizer = scored_unigram({"[UNK]": -14.0, **words})
     folding = folding_of(tokenizer)
     text = "bread" * 20_001
     head, tail = Head(text.encode()), Tail(text.encode())
