@@ -63,6 +63,14 @@ def test_only_a_lone_micro_batch_has_threads_beside_the_callers(model: Path) -> 
     del encoder
 
 
+def test_one_thread_needs_the_weights_once(model: Path) -> None:
+    """Whose sessions nothing else tells apart."""
+    one, two = CpuEncoder(model, threads=1), CpuEncoder(model, threads=2)
+
+    assert one._alone is one._beside
+    assert two._alone is not two._beside
+
+
 def threads_of_this_process() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 

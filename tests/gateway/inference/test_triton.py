@@ -174,6 +174,34 @@ async def test_a_cut_that_the_model_was_not_trained_for_is_refused_by_it(
     assert 1024 == (await embedder.embed(call_for(b"a", dimensions=1024))).dimensions
 
 
+async def test_a_probe_is_a_call_of_one_text(embedder: TritonEmbedder, triton: FakeTriton) -> None:
+    await embedder.probe(ENSEMBLE)
+    (request,) = triton.requests
+    assert len(unpack_texts(request.raw_input_contents[0])) == 1
+    triton.failure = grpc.StatusCode.UNAVAILABLE, "down"
+    with pytest.raises(TritonUnavailable):
+        await embedder.probe(ENSEMBLE)
+
+
+class Timed(FakeTriton):
+    """Notes how long the gateway waits for it, in seconds."""
+
+    remaining: float = 0.0
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:
+        self.remaining = context.time_remaining()
+        return await super().ModelInfer(request, context)
+
+
+async def test_what_triton_has_is_given_up_after_five_minutes() -> None:
+    triton = Timed()
+    async with serve_triton(triton) as port:
+        embedder = TritonEmbedder(f"127.0.0.1:{port}")
+        await embedder.embed(call_for(b"a"))
+        await embedder.close()
+    assert triton.remaining == pytest.approx(300, abs=10)
+
+
 class Unsendable(Entry):
     """Fails whenever a chunk is sent, each time in other words."""
 

@@ -66,6 +66,7 @@ def test_all_of_a_whole_text_is_settled_and_joined() -> None:
 def test_nothing_of_less_than_a_guard_is_settled() -> None:
     assert 0 == settled(PLAIN, WORDS, GUARD_CHARACTERS - 1)
     assert 0 == settled(wordpiece(), " " * 300, 200)
+    assert 0 == joined(PLAIN, WORDS, GUARD_CHARACTERS - 1)
 
 
 @pytest.mark.parametrize("read", range(200, 206))
