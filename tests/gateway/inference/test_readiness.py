@@ -165,6 +165,7 @@ async def test_whoever_watches_survives_what_goes_wrong(
 async def test_a_list_is_asked_for_often_only_while_something_is_amiss(
     readiness: Readiness, embedder: FakeEmbedder, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Patched because the test need not last as long, and nothing else tells the ages.
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
     ages: list[float] = []
     look = readiness.look

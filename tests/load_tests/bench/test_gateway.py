@@ -14,6 +14,7 @@ from load_tests.bench.gateway import CASES, Case, Cost, Row, measure_head, rende
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_case_is_answered(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Patched because that is what the benchmark does: its Triton is constants.
     monkeypatch.setattr(service_pb2_grpc, "GRPCInferenceServiceStub", ConstantStub)
     app = create_app(Settings(auth="off"), TritonEmbedder("127.0.0.1:1"))
     with TestClient(app) as client:
