@@ -56,6 +56,9 @@ class ModelSpec:
     dimensions: int  # D
     max_length: int  # tokens of a text, special tokens included
     pooling: Pooling
+    prompts: tuple[tuple[str, str], ...] = ()  # name and what is put before a text
+    default_prompt_name: str | None = None  # of the prompt of texts that are sent without one
+    similarity: str | None = None  # as sentence-transformers names it: cosine, dot, …
 
 
 def resolve(checkpoint: str, revision: str | None = None) -> Checkpoint:
