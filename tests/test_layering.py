@@ -31,10 +31,10 @@ GATEWAY = [
     {"gateway.__main__", "gateway.local.__main__"},
 ]
 EXPORT = [
-    {"export.errors", "export.steps", "export.writing"},
-    {"export.checkpoint", "export.names", "export.tokenizer"},
+    {"export.architectures", "export.errors", "export.steps", "export.writing"},
+    {"export.checkpoint", "export.names", "export.translations"},
     {"export.graph"},
-    {"export.repository"},
+    {"export.reference", "export.repository"},
     {"export.contents", "export.long_texts", "export.manifest", "export.verification"},
     {"export.output"},
     {"export.pipeline"},
