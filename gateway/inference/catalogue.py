@@ -1,11 +1,12 @@
 """The models Triton serves, under the names clients send, and whether they are ready."""
 
 import asyncio
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+
+import orjson
 
 from gateway.errors import AmbiguousModel, TritonUnavailable, UnknownModel, UpstreamError
 from gateway.inference.embedder import Embedder, Ensemble, Repository, State
@@ -71,7 +72,7 @@ def describe(ensemble: Ensemble, created: int) -> ServedModel:
 
 
 def _read_aliases(text: str) -> tuple[str, ...]:
-    aliases = json.loads(text)
+    aliases = orjson.loads(text)
     if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
         raise ValueError("aliases are no array of names")
     return tuple(aliases)

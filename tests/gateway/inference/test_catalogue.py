@@ -247,6 +247,7 @@ BROKEN = [
     (ensemble("m", aliases='"abc"'), "unreadable"),
     (ensemble("m", aliases="[1]"), "unreadable"),
     (ensemble("m", aliases='["a b"]'), "unreadable"),
+    (ensemble("m", aliases="[" * 100_000), "unreadable"),
     (Ensemble("m", parameters=PARAMETERS | {"served_name": "../m"}), "unreadable"),
     (Ensemble("m", parameters={"served_name": "m"}), "unreadable"),
 ]
@@ -255,8 +256,10 @@ BROKEN = [
 @pytest.mark.parametrize(
     ("broken", "why"),
     BROKEN,
-    ids=["dimensions", "aliases", "number", "string", "numbers", "alias", "id", "missing"],
-)
+    ids=[
+        "dimensions", "aliases", "number", "string", "numbers", "alias", "brackets", "id", "missing",
+    ],
+)  # fmt: skip
 async def test_what_cannot_be_read_keeps_the_gateway_from_being_ready(
     broken: Ensemble, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
