@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, PoolingOption, resolve
 from export.contents import check_room, holdings
-from export.errors import WrongOption
+from export.errors import UnsupportedModel, WrongOption
 from export.manifest import (
     Manifest,
     exporter_digest,
@@ -144,7 +144,7 @@ def _build(
     tokenizer = reference.tokenizer()
     with writing(tokenizer_json):
         tokenizer.save(str(tokenizer_json))
-    report(f"Converting the encoder to ONNX, {serving.precision}")
+    report(f"Converting {reference.size / 1e6:,.1f} million weights to ONNX, {serving.precision}")
     quality = _write_encoder(reference, tokenizer_json, model_onnx, serving)
     added = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
     windows = windows_hold(tokenizer_json, spec.max_length, added)
@@ -191,7 +191,7 @@ def _write_encoder(
     """Write model.onnx in the asked precision; int8 is compared with float32 on the way."""
     from export.graph.calibration import watch_inputs
     from export.graph.encoder import write_model
-    from export.graph.int8 import use_int8
+    from export.graph.int8 import linears, use_int8
     from export.graph.quality import calibration_texts, compare, embed_corpus
     from export.steps.tokenization import PackedTokenizer
 
@@ -199,6 +199,11 @@ def _write_encoder(
     write_model(model, model_onnx)
     if serving.precision == "fp32":
         return None
+    if not linears(model):
+        raise UnsupportedModel(
+            f"a {reference.spec.architecture} model multiplies no weights that int8 could round: "
+            "export with --precision fp32"
+        )
     tokenizer = PackedTokenizer(tokenizer_json, reference.spec.max_length)
     exact = embed_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "fp32")
     use_int8(model, watch_inputs(model, tokenizer, calibration_texts()))

@@ -73,6 +73,11 @@ class Reference(ABC):
         self.model = model
         self.spec = spec
 
+    @property
+    def size(self) -> int:
+        """Weights of the model."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
     @abstractmethod
     def tokenizer(self) -> Tokenizer:
         """A copy of the tokenizer as it is served, without padding and truncation."""

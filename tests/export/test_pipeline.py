@@ -172,6 +172,45 @@ def test_a_name_that_is_taken_is_a_conflict(bert: Path, bert_cls: Path, tmp_path
     assert before == snapshot(tmp_path / "models")
 
 
+def test_int8_is_offered_where_there_is_something_to_round(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", "static")
+    serving = Serving(served_name="static", precision="int8")
+    options = ExportOptions(output=tmp_path / "m", checkpoint=str(checkpoint), serving=serving)
+
+    with pytest.raises(UnsupportedModel, match="export with --precision fp32"):
+        export_model(options, report=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "line"),
+    [
+        ("bge-m3", "Its weights come from pytorch_model.bin, of which nothing but tensors is read"),
+        ("default-prompt", "Texts that are sent without a prompt get its default one, 'query: '"),
+        ("default-prompt", "It is meant for the dot product: calls need normalized: false"),
+        ("gte-new", "Its own code, Alibaba-NLP/new-impl--modeling.NewModel, is not run: it is gte"),
+        ("static", "It is a static model: mean pooling, 24 dimensions, 32768 tokens of a text"),
+    ],
+)
+def test_an_export_says_what_must_be_known_of_a_model(
+    architecture: str, line: str, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", architecture)
+    options = ExportOptions(
+        output=tmp_path / "m", checkpoint=str(checkpoint), serving=Serving(served_name="a")
+    )
+    lines: list[str] = []
+
+    def stop_at_the_conversion(said: str) -> None:
+        lines.append(said)
+        if said.startswith("Converting"):
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        export_model(options, report=stop_at_the_conversion)
+
+    assert [said for said in lines if said.startswith(line)]
+
+
 class Interrupted(BaseException):
     """As Ctrl-C, without pytest taking it for one."""
 
