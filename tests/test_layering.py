@@ -32,6 +32,7 @@ GATEWAY = [
 ]
 EXPORT = [
     {"export.errors", "export.steps", "export.writing"},
+    {"export.guard"},
     {"export.checkpoint", "export.names", "export.tokenizer"},
     {"export.graph"},
     {"export.repository"},
