@@ -22,36 +22,54 @@ NATIVE = {  # types that transformers took over from a repository's code, with i
 RENAMED = {"new": "gte"}  # model_type → the type that the export loads it as
 T5_FAMILY = {"t5", "mt5", "umt5"}
 TASKS_OF_THE_EXPORT = ("AutoModel", "AutoConfig", "AutoProcessor")
-NOT_TEXT_KEYS = ("vision_config", "text_config", "audio_config")
+NOT_TEXT_KEYS = ("vision_config", "audio_config")
 NOT_TEXT = "is of images or sound: not a text encoder that is served"
 EXPERTS = re.compile(r"moe_every_n_layers|(num|n)_(local_|routed_)?experts")
-EXPERT = "its experts are chosen token by token, which cannot be exported"
+EXPERT = "makes experts, which are chosen token by token: that cannot be exported"
+QUANTIZED = "says that the weights are quantized; export the checkpoint that they come from"
+DTYPE = "is no type of weights that are read as float32"
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+ATTENTIONS = (
+    "eager",
+    "sdpa",
+    "flash_attention_2",
+    "flash_attention_3",
+    "flash_attention_4",
+    "flex_attention",
+)
+CROSS_ENCODER = "is a CrossEncoder's, which scores pairs of texts"
 READ_ELSEWHERE = "names files that would be read in its place"
 
 CONFIG: Table = {
     "auto_map": refused(OWN_CODE, shape="object"),
     "model_type": honoured("the architecture", "text"),
-    "quantization_config": refused("its weights are quantized; export the checkpoint they are of"),
-    "quantization": refused("its weights are quantized; export the checkpoint they are of"),
-    "compression_config": refused("its weights are quantized; export the checkpoint they are of"),
+    "quantization_config": refused(QUANTIZED),
+    "quantization": refused(QUANTIZED),
+    "compression_config": refused(QUANTIZED),
     "configuration_files": refused(READ_ELSEWHERE),
     **dict.fromkeys(NOT_TEXT_KEYS, refused(NOT_TEXT)),
-    "lora_adaptations": refused("its vectors need an adapter for each task, which is not served"),
+    "lora_adaptations": refused("has an adapter for each task, and a call names no task"),
+    "text_config": refused("is a model within the model: not a text encoder that is served"),
     "processor_class": refused("stands before the tokenizer, for images or sound", shape="text"),
-    "sentence_transformers": refused("is a CrossEncoder's, which scores pairs of texts"),
+    "sentence_transformers": refused(CROSS_ENCODER),
+    "sbert_ce_default_activation_function": refused(CROSS_ENCODER),
     "per_layer_config": refused("gives layers settings of their own, which is not tried"),
-    "pruned_heads": refused("is not read by transformers 5: save the model with its heads cut out"),
+    "pruned_heads": refused("is not read by transformers: save the model without those heads"),
     "torchscript": ignored("how weights were tied to be traced"),
     "is_encoder_decoder": honoured("only the encoders of the T5 family are served", "flag"),
     "num_labels": ignored("of a classifier"),
     "tokenizer_class": honoured("where tokenizer_config.json names none", "text"),
-    **ignored("the weights are loaded in float32", "dtype torch_dtype bf16 fp16 use_bfloat16"),
+    **dict.fromkeys(("dtype", "torch_dtype"), refused(DTYPE, *DTYPES)),
+    **ignored("the weights are loaded in float32", "bf16 fp16 use_bfloat16"),
+    **dict.fromkeys(
+        ("_attn_implementation", "attn_implementation", "attention_implementation"),
+        refused("is no attention of transformers' own", *ATTENTIONS),
+    ),
     **ignored(
         "the export has an attention of its own",
-        "_attn_implementation _attn_implementation_autoset attn_implementation "
-        "_experts_implementation experts_implementation "
+        "_attn_implementation_autoset _experts_implementation experts_implementation "
         "_flash_attn_2_enabled use_flash_attn use_flash_attention use_memory_efficient_attention "
-        "deterministic_flash_attn reference_compile unpad_inputs attention_implementation",
+        "deterministic_flash_attn reference_compile unpad_inputs",
     ),
     **ignored(
         "says where the checkpoint comes from",
@@ -66,7 +84,7 @@ CONFIG: Table = {
         "classifier_num_labels decoder_bias sparse_prediction sparse_pred_ignore_index "
         "repad_logits_with_grad summary_activation summary_first_dropout summary_last_dropout "
         "summary_proj_to_labels summary_type summary_use_proj task_specific_params "
-        "sbert_ce_default_activation_function pooler_fc_size pooler_num_attention_heads "
+        "pooler_fc_size pooler_num_attention_heads "
         "pooler_num_fc_layers pooler_size_per_head pooler_type directionality dense_seq_output "
         "tie_word_embeddings tie_encoder_decoder clf_pooling use_xentropy pretraining_tp "
         "final_logit_softcapping cross_attention_hidden_size loss_type emb_pooler "
@@ -76,7 +94,7 @@ CONFIG: Table = {
         "of outputs and memory that encode does not ask for",
         "use_cache output_past output_attentions output_hidden_states return_dict "
         "gradient_checkpointing keys_to_ignore_at_inference chunk_size_feed_forward xla_device "
-        "use_return_dict tf_legacy_loss use_reentrant mem_len tie_last_hidden_states",
+        "use_return_dict tie_weights_ tf_legacy_loss use_reentrant mem_len tie_last_hidden_states",
     ),
     **ignored(
         "says what else may be done with the vectors",
@@ -84,7 +102,7 @@ CONFIG: Table = {
     ),
     **ignored("of other libraries", "transformers.js_config onnx ov_config vllm_config mlx"),
     **ignored(
-        "a token's number, which the tokenizer decides",
+        "a token's number: of the tokenizer, or what the architecture makes of it",
         "bos_token_id cls_token_id eos_token_id mask_token_id pad_token_id sep_token_id "
         "unk_token_id eos_token_ids decoder_start_token_id mask_token pad_token bos_token "
         "eos_token",
@@ -169,7 +187,14 @@ OLD_KEYS: Mapping[str, Mapping[str, Old]] = {
         "layer_norm_eps": Old(key="norm_eps", default=1e-5),
         "position_embedding_type": _same("absolute", "sans_pos"),
     },
-    "gemma3_text": {"_sliding_window_pattern": _same(6)},
+    "gemma2": {
+        "hidden_act": Old(key="hidden_activation", default="gelu_pytorch_tanh"),
+        "sliding_window_size": Old(key="sliding_window", default=4096),
+    },
+    "gemma3_text": {
+        "_sliding_window_pattern": _same(6),
+        "hidden_act": Old(key="hidden_activation", default="gelu_pytorch_tanh"),
+    },
     "albert": {"down_scale_factor": _same(1), "gap_size": _same(0)},
 }
 UNREAD_ANYWHERE: Mapping[str, Old] = {"position_embedding_type": _same("absolute")}

@@ -3,8 +3,8 @@
 sentence-transformers loads the checkpoint, and every export is verified against its vectors. What
 it honours is therefore HONOURED here by construction. REFUSED is what it or transformers does not
 do, does silently otherwise, or decides by what happens to be installed; IGNORED is what changes
-no vector. A key in none of the tables is read by nobody. tests/export/guard/test_known_keys.py
-holds these tables against the sources of the installed libraries.
+no vector. A key in none of the tables is read by nobody. tests/export/test_known_keys.py holds
+these tables against the sources of the installed libraries.
 """
 
 from __future__ import annotations
@@ -53,30 +53,6 @@ def words(text: str) -> list[str]:
 
 # --- modules.json
 
-PACKAGES = {  # where 6.2 has its modules, from the oldest spelling to the newest
-    "sentence_transformers.models": None,
-    "sentence_transformers.base.modules": {
-        "Dense": "dense",
-        "Normalize": "normalize",
-        "Transformer": "transformer",
-        "Router": "router",
-        "Asym": "router",
-    },
-    "sentence_transformers.sentence_transformer.modules": {
-        "BoW": "bow",
-        "CLIPModel": "clip_model",
-        "CNN": "cnn",
-        "Dropout": "dropout",
-        "LayerNorm": "layer_norm",
-        "LSTM": "lstm",
-        "Normalize": "normalize",
-        "Pooling": "pooling",
-        "StaticEmbedding": "static_embedding",
-        "WeightedLayerPooling": "weighted_layer_pooling",
-        "WordEmbeddings": "word_embeddings",
-        "WordWeights": "word_weights",
-    },
-}
 INPUT_MODULES = ("Transformer", "StaticEmbedding")
 AFTER_POOLING = ("Dense", "Normalize", "LayerNorm", "Dropout")
 SERVED_MODULES = (*INPUT_MODULES, "Pooling", *AFTER_POOLING)
@@ -95,21 +71,37 @@ OTHER_MODULES = {
     "SpladePooling": "it gives sparse vectors, which are not served",
     "MLMTransformer": "it gives sparse vectors, which are not served",
     "MultiVectorMask": "it gives a vector for each token, which is not served",
-    "TokenPooling": "it gives a vector for each token, which is not served",
+    "BaseTokenPooling": "it gives a vector for each token, which is not served",
+    "HierarchicalTokenPooling": "it gives a vector for each token, which is not served",
+    "LambdaTokenPooling": "it gives a vector for each token, which is not served",
     "LogitScore": "it scores pairs of texts, as a CrossEncoder does",
 }
 
 
+HOMES = {  # module class → the file of 6.2 that defines it
+    "Dense": "sentence_transformers.base.modules.dense",
+    "Normalize": "sentence_transformers.base.modules.normalize",
+    "Transformer": "sentence_transformers.base.modules.transformer",
+    "Dropout": "sentence_transformers.sentence_transformer.modules.dropout",
+    "LayerNorm": "sentence_transformers.sentence_transformer.modules.layer_norm",
+    "Pooling": "sentence_transformers.sentence_transformer.modules.pooling",
+    "StaticEmbedding": "sentence_transformers.sentence_transformer.modules.static_embedding",
+}
+MOVED = ("Normalize", "sentence_transformers.sentence_transformer.modules.normalize")
+
+
 def _spellings() -> dict[str, str]:
-    """Every name of a module class that 6.2 imports → the class."""
+    """Every name of a served module class that 6.2 imports → the class."""
     found = {}
-    for package, files in PACKAGES.items():
-        for name in files or {name for known in PACKAGES.values() for name in known or ()}:
-            found[f"{package}.{name}"] = name
-            found[f"{package}.{files[name] if files else name}.{name}"] = name
-    modules = "sentence_transformers.sentence_transformer.modules"
-    for name in PACKAGES["sentence_transformers.base.modules"] or ():
-        found[f"{modules}.{name}"] = name
+    for name, file in (*HOMES.items(), MOVED):
+        for module in (
+            "sentence_transformers.models",  # before 5.4
+            f"sentence_transformers.models.{name}",
+            "sentence_transformers.sentence_transformer.modules",
+            file.rpartition(".")[0],
+            file,
+        ):
+            found[f"{module}.{name}"] = name
     return found
 
 

@@ -25,9 +25,9 @@ def check_config(
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or not model_type:
         refuse(place, f"model_type {shown(model_type)} names no architecture")
-    _check_code(place, config, model_type)
     for key, reason in _other_kinds(config):
         refuse(place, f"{named(key)} {shown(config[key])} {reason}")
+    _check_code(place, config, model_type)
     taken = _as_loaded(model_type, config)
     known_type = architecture(taken)
     if known_type is None:
@@ -84,7 +84,7 @@ def _check_kind(
     defaults = known_type.defaults
     for key, value in defaults.items():
         if known.EXPERTS.fullmatch(key) and key not in config and not passes(value, (None, 0, 1)):
-            refuse(place, f"model_type {model_type} has experts: {known.EXPERT}")
+            refuse(place, f"model_type {model_type} {known.EXPERT}")
     if "vocab_size" not in {*defaults, *known_type.aliases}:
         refuse(place, f"model_type {model_type} {known.NOT_TEXT}")
     pair = config.get("is_encoder_decoder", defaults.get("is_encoder_decoder"))
@@ -108,7 +108,7 @@ def _check_one(
     old = known.OLD_KEYS.get(model_type, {}).get(key)
     if key in class_parts():
         refuse(place, f"{named(key)} is a part of transformers' class, not a setting")
-    if key == "auto_map" or (key in known.CONFIG and key in known_type.keys):
+    if key == "auto_map":
         return
     if key in known.CONFIG:
         check_key(place, key, value, known.CONFIG[key])
