@@ -33,17 +33,18 @@ def check(folder: Path, ignored: Collection[str] = ()) -> None:
     if not folder.is_dir():
         raise CheckpointNotFound(f"{folder} is no folder")
     _check_adapters(folder)
+    if not exists(folder, "modules.json"):  # sentence-transformers puts a pooling behind it
+        check_transformer(folder, "", ignored, saved=False)
+        _check_unread(folder, ignored)
+        return
     modules = read_modules(folder, ignored)
-    check_order(modules)
+    check_order([kind for kind, _ in modules])
     for kind, path in modules:
         if kind == "Transformer":
-            check_transformer(folder, path, ignored, saved=bool(exists(folder, "modules.json")))
-        elif kind in known.MODULE_CONFIGS and kind != "StaticEmbedding":
+            check_transformer(folder, path, ignored, saved=True)
+        elif kind != "StaticEmbedding":  # which reads no configuration
             check_module(folder, kind, path, ignored)
-    if exists(folder, "modules.json"):
-        _check_sentence_transformers(folder, ignored)
-    else:
-        _check_unread(folder, ignored)
+    _check_sentence_transformers(folder, ignored)
 
 
 def _check_adapters(folder: Path) -> None:

@@ -12,9 +12,7 @@ from export.guard.verdicts import check_table, either, refuse
 
 
 def read_modules(folder: Path, ignored: Collection[str]) -> list[tuple[str, str]]:
-    """Class and folder of each module; what sentence-transformers makes of a bare transformer."""
-    if not exists(folder, "modules.json"):
-        return [("Transformer", "")]
+    """Class and folder of each module."""
     entries = read(folder, "modules.json")
     if not isinstance(entries, list) or not entries:
         refuse("modules.json", f"{shown(entries)} stands where a list of modules is expected")
@@ -54,17 +52,17 @@ def _path(place: str, path: str) -> str:
     return "" if path == "." else path.strip("/")
 
 
-def check_order(modules: list[tuple[str, str]]) -> None:
-    kinds = [kind for kind, _ in modules]
+def check_order(kinds: list[str]) -> None:
+    """One input module, the pooling of a transformer, and what works on its one vector."""
     if kinds[0] not in known.INPUT_MODULES:
         refuse("modules.json", f"begins with {kinds[0]}, not with {either(known.INPUT_MODULES)}")
+    if kinds == ["Transformer"]:
+        refuse("modules.json", "the Transformer stands alone, and gives a vector for each token")
     after = kinds[1:]
-    if kinds[0] == "Transformer" and after:
+    if kinds[0] == "Transformer":
         if after[0] != "Pooling":
             refuse("modules.json", f"{after[0]} follows the Transformer, where Pooling is served")
         after = after[1:]
-    elif kinds == ["Transformer"]:
-        return  # checked below: alone, it gives a vector for each token
     for kind in after:
         if kind not in known.AFTER_POOLING:
             refuse(
