@@ -230,6 +230,7 @@ TRANSFORMER: Table = {
     "unpad_inputs": ignored("of flash attention; texts are packed without padding here"),
     "cache_dir": ignored("where a download would go"),
 }
+CUT = "would cut texts at their beginning, where a call says which end goes"
 MODEL_KWARGS: Table = {
     "add_pooling_layer": honoured("BERT's pooler, which no vector goes through", "flag"),
     **ignored("the weights are loaded in float32", "dtype torch_dtype"),
@@ -251,7 +252,7 @@ PROCESSOR_KWARGS: Table = {
         "asked of from_pretrained by the export itself",
         "cache_dir force_download local_files_only revision subfolder token trust_remote_code",
     ),
-    "truncation_side": refused("a call says which end of a text is cut", "right", strict=True),
+    "truncation_side": refused(CUT, "right", strict=True),
 }
 KEYWORDS = {"model_kwargs": MODEL_KWARGS, "processor_kwargs": PROCESSOR_KWARGS}
 PROCESSING: Table = {  # by kind of input; "common" is for all kinds
@@ -307,7 +308,7 @@ TOKENIZER: Table = {  # other keys are the tokenizer's own, whose tokens are com
     "auto_map": refused(OWN_CODE),
     "tokenizer_class": honoured("transformers' class, but for FOREIGN_TOKENIZERS", "text"),
     "model_max_length": honoured("tokens after which a text is cut", "number"),
-    "truncation_side": refused("a call says which end of a text is cut", "right", strict=True),
+    "truncation_side": refused(CUT, "right", strict=True),
     "processor_class": refused("stands before the tokenizer, for images or sound", shape="text"),
     "padding_side": ignored("texts are packed without padding"),
     "chat_template": ignored("of messages, and plain text is served"),

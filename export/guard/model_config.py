@@ -125,7 +125,12 @@ def _check_one(
 
 def _unread(key: str, value: Any, known_type: Architecture) -> bool:
     idle = not active(value) or any(pattern.search(key) for pattern, _ in known.NEVER_ACTIVE)
-    return not (idle or key in known_type.keys or key in known.OLD_SETTINGS)
+    return not (
+        idle
+        or key in known_type.keys
+        or key in known.OLD_SETTINGS
+        or known.EXPERTS.fullmatch(key)  # 0 or 1 of them, or they were refused before
+    )
 
 
 def _check_old(

@@ -19,8 +19,6 @@ def read_modules(folder: Path, ignored: Collection[str]) -> list[tuple[str, str]
     modules, names = [], []
     for number, entry in enumerate(entries):
         place = f"modules.json: entry {number}"
-        if not isinstance(entry, dict):
-            refuse(place, f"{shown(entry)} stands where an object is expected")
         check_table(place, entry, known.MODULES, ignored, needed=known.NEEDED["modules.json"])
         index = entry.get("idx", number)
         if index != number or isinstance(index, bool):

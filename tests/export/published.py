@@ -459,7 +459,10 @@ MISTAKEN: dict[str, tuple[dict[str, Any], str]] = {
         NOMIC | {"n_embd": 1024},
         "n_embd 1024 is not read by transformers, which takes hidden_size 768",
     ),
-    "nomic_bert with biases": (NOMIC | {"qkv_proj_bias": True}, "qkv_proj_bias true"),
+    "nomic_bert with biases": (
+        NOMIC | {"qkv_proj_bias": True},
+        "qkv_proj_bias true is not read by transformers, and is not done",
+    ),
     "Qwen3-VL-Embedding": (
         {"model_type": "qwen3_vl", "text_config": QWEN3, "vision_config": {"depth": 27}},
         "is of images or sound",

@@ -15,7 +15,7 @@ from export.checkpoint import DEFAULT_CHECKPOINT, resolve
 from export.errors import CheckpointNotFound, ExportError, UnsupportedModel
 from export.guard import check
 from export.guard.config_keys import CONFIG
-from export.guard.known_keys import LEGACY_MODES, MODES, OTHER_MODULES, SPELLINGS
+from export.guard.known_keys import LEGACY_MODES, MODES, OTHER_MODULES, PLAIN_TEXT, SPELLINGS
 from tests.export.published import BERT, MISTAKEN, MISTRAL, NOMIC, QWEN3, SERVED
 
 ST = "sentence_transformers.models"
@@ -181,6 +181,9 @@ HONOURED: dict[str, dict[str, Any]] = {
     "code of other tasks": config(auto_map={"AutoModelForMaskedLM": "x.Y", "AutoTokenizer": "x.Z"}),
     "code beside it": {"modeling_x.py": b"raise SystemExit"},
     "a setting that is off": config(some_setting=False, other="", third=[], fourth={"a": None}),
+    "no images, adapters or experts": config(
+        vision_config=None, audio_config={}, lora_adaptations=[], num_experts=None, n_experts=0
+    ),
     "dropout of any name": config(some_dropout=0.5, my_pdrop=0.1),
     "linear rotary positions": {
         "config.json": QWEN3 | {"rope_scaling": {"type": "linear", "factor": 2.0}}
@@ -258,6 +261,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         with_modules({**TRANSFORMER, "kwargs": ["task"]}, POOLING),
         'entry 0: kwargs ["task"] are arguments of encode',
     ),
+    "arguments of null": (
+        with_modules({**TRANSFORMER, "kwargs": None}, POOLING),
+        "kwargs null are",
+    ),
+    "a flag for a number": (
+        with_modules(TRANSFORMER, {**POOLING, "idx": True}),
+        "entry 1: idx is true, but the order",
+    ),
     "no path": (with_modules({"name": "0", "type": f"{ST}.Transformer"}), "path is missing"),
     "a path that leaves": (with_modules({**TRANSFORMER, "path": "a/../../b"}), "leaves the"),
     "an absolute path": (with_modules({**TRANSFORMER, "path": "/etc"}), "leaves the checkpoint"),
@@ -309,6 +320,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"2_Normalize/config.json": {"module_input_name": "token_embeddings"}},
         "2_Normalize/config.json: module_input_name",
     ),
+    "normalizing null": (
+        {"2_Normalize/config.json": {"module_input_name": None}},
+        "module_input_name null would name",
+    ),
     # sentence_bert_config.json
     "another task": (settings(transformer_task="fill-mask"), 'transformer_task "fill-mask" is the'),
     "no task": (settings(transformer_task=None), "transformer_task null is the task"),
@@ -345,11 +360,24 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "weights on many devices": (settings(model_kwargs={"device_map": "auto"}), "device_map"),
     "quantized by arguments": (settings(model_kwargs={"load_in_4bit": True}), "load_in_4bit"),
-    "arguments of null": (settings(model_kwargs=None), "model_kwargs: null stands where"),
+    "a configuration of a list": (settings(config_kwargs=[]), "config_kwargs [] is not an object"),
+    "modalities without an output": (
+        settings(modality_config={"text": PLAIN_TEXT["text"]}),
+        "module_output_name is missing beside modality_config",
+    ),
+    "processing of nothing": (
+        settings(processing_kwargs={"txt": {"a": 1}}),
+        'txt {"a": 1} is no s',
+    ),
+    "keywords of null": (settings(model_kwargs=None), "model_kwargs: null stands where"),
     "arguments twice": (settings(model_args={}, model_kwargs={}), "two names of the same"),
     "another cut by arguments": (
         settings(processor_kwargs={"truncation_side": "left"}),
         "processor_kwargs: truncation_side",
+    ),
+    "a cut of null by arguments": (
+        settings(processor_kwargs={"truncation_side": None}),
+        "processor_kwargs: truncation_side null",
     ),
     "special tokens left out": (
         settings(processing_kwargs={"text": {"add_special_tokens": False, "max_length": 3}}),
@@ -390,8 +418,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     # tokenizer_config.json and the processors
     "cut at the beginning": (
         tokenizer(truncation_side="left"),
-        'tokenizer_config.json: truncation_side "left" a call says which end',
+        'tokenizer_config.json: truncation_side "left" would cut texts at their',
     ),
+    "cut at null": (tokenizer(truncation_side=None), "truncation_side null would cut"),
+    "a flag for a length": (tokenizer(model_max_length=True), "model_max_length true is not a num"),
     "a tokenizer of the repository": (
         tokenizer(auto_map={"AutoTokenizer": ["a.B", None]}),
         "tokenizer_config.json: auto_map asks for the repository's own code",
@@ -445,6 +475,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "positions of no kind": (
         {"config.json": QWEN3 | {"rope_parameters": {"rope_type": "x"}}},
         'rope_parameters: rope_type "x" is none of',
+    ),
+    "positions in a word": (
+        {"config.json": QWEN3 | {"rope_scaling": "yarn"}},
+        'rope_scaling: "yarn" stands where an object is expected',
     ),
     "positions by the code of others": (
         {"config.json": QWEN3 | {"rope_scaling": {"type": "ntk", "factor": 8.0}}},
@@ -507,6 +541,15 @@ def test_a_file_that_cannot_be_read_is_named(write: Write, name: str) -> None:
     with pytest.raises(CheckpointNotFound) as error:
         check(write(changes))
     assert str(error.value).startswith(words)
+
+
+def test_a_file_too_large_to_be_one_is_not_read(write: Write) -> None:
+    folder = write()
+    with (folder / SETTINGS).open("r+b") as file:
+        file.truncate(65 * 2**20)
+
+    with pytest.raises(CheckpointNotFound, match="more than 64 MiB"):
+        check(folder)
 
 
 @pytest.mark.parametrize("kind", OTHER_MODULES)
@@ -589,7 +632,8 @@ def broken(chance: random.Random) -> dict[str, Any]:
     files = copy.deepcopy(FILES) | copy.deepcopy(chance.choice([*HONOURED.values()]))
     files["config.json"] = copy.deepcopy(chance.choice([*SERVED.values()]))
     for _ in range(chance.randint(1, 4)):
-        name = chance.choice([name for name in files if files[name] is not None])
+        present = [name for name in files if files[name] is not None]
+        name = chance.choice(present or [SETTINGS])
         if chance.random() < 0.15:
             files[name] = chance.choice([*BYTES, None])
         elif not isinstance(files[name], bytes):
@@ -600,13 +644,13 @@ def broken(chance: random.Random) -> dict[str, Any]:
 def _changed(content: Any, chance: random.Random) -> Any:
     """A value with one value somewhere in it replaced, removed or added."""
     if not isinstance(content, dict | list) or not content or chance.random() < 0.1:
-        return chance.choice(STRANGE)
+        return copy.deepcopy(chance.choice(STRANGE))
     place = chance.choice([*content] if isinstance(content, dict) else [*range(len(content))])
     if chance.random() < 0.1:
         del content[place]
     elif isinstance(content, dict) and chance.random() < 0.3:
         known = [*CONFIG, *LEGACY_MODES, *REFUSED_KEYS]
-        content[chance.choice(known)] = chance.choice(STRANGE)
+        content[chance.choice(known)] = copy.deepcopy(chance.choice(STRANGE))
     else:
         content[place] = _changed(content[place], chance)
     return content

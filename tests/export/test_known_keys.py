@@ -190,7 +190,7 @@ def test_what_transformers_took_over_it_has(model_type: str) -> None:
     [
         ("bert", {"hidden_size", "layer_norm_eps", "is_causal"}, "position_embedding_type"),
         ("qwen3", {"rope_theta", "sliding_window", "is_causal"}, "use_bidirectional_attention"),
-        ("gemma3_text", {"use_bidirectional_attention", "rope_local_base_freq"}, "is_mrope"),
+        ("gemma3_text", {"use_bidirectional_attention", "rope_theta"}, "attention_chunk_size"),
         ("modernbert", {"global_rope_theta", "global_attn_every_n_layers"}, "rope_theta"),
         ("llama", {"rope_theta", "head_dim"}, "sliding_window"),
         ("distilbert", {"dim", "hidden_size"}, "type_vocab_size"),
