@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, PoolingOption, resolve
 from export.contents import check_room, holdings
 from export.errors import UnsupportedModel, WrongOption
+from export.guard import check
 from export.manifest import (
     Manifest,
     exporter_digest,
@@ -50,6 +51,7 @@ class ExportOptions:
     revision: str | None = None  # commit, tag or branch of a Hub id
     pooling: PoolingOption | None = None  # None: as the checkpoint says
     max_length: int | None = None  # tokens; None: as the checkpoint says
+    ignored: tuple[str, ...] = ()  # keys that nobody reads, known to change nothing
     force: bool = False  # export again even if nothing changed
 
 
@@ -136,6 +138,7 @@ def _build(
     model_onnx = version_folder(staged, "encoder") / "model.onnx"
     report(f"Reading {options.checkpoint}")
     with translated(checkpoint.folder) as (folder, line):
+        check(folder, options.ignored)
         reference = load(folder, options.pooling, options.max_length)
     spec = reference.spec
     for note in (*([line] if line else []), *notes(spec)):
@@ -218,6 +221,7 @@ def _request(options: ExportOptions, checkpoint: Checkpoint) -> dict[str, Any]:
         "revision": checkpoint.revision,
         "pooling": options.pooling,
         "max_length": options.max_length,
+        "ignored": options.ignored,
         "serving": asdict(options.serving),
         "exporter": exporter_digest(),
         "versions": library_versions(),
@@ -233,6 +237,7 @@ def _command(options: ExportOptions) -> str:
     words += ["--revision", options.revision] if options.revision else []
     words += ["--pooling", options.pooling] if options.pooling else []
     words += ["--max-length", str(options.max_length)] if options.max_length else []
+    words += [word for key in options.ignored for word in ("--ignore", key)]
     words += [word for alias in serving.aliases for word in ("--alias", alias)]
     words += ["--matryoshka"] if serving.matryoshka else []
     words += ["--precision", serving.precision]

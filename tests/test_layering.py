@@ -32,6 +32,7 @@ GATEWAY = [
 ]
 EXPORT = [
     {"export.architectures", "export.errors", "export.steps", "export.writing"},
+    {"export.guard"},
     {"export.checkpoint", "export.names", "export.translations"},
     {"export.graph"},
     {"export.reference", "export.repository"},

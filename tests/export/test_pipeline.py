@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -170,6 +171,33 @@ def test_a_name_that_is_taken_is_a_conflict(bert: Path, bert_cls: Path, tmp_path
         run(bert_cls, tmp_path / "models", name="x/bert")
 
     assert before == snapshot(tmp_path / "models")
+
+
+def test_a_key_that_nobody_reads_is_refused_until_somebody_ignores_it(
+    bert: Path, tmp_path: Path
+) -> None:
+    checkpoint = shutil.copytree(bert, tmp_path / "checkpoint")
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"see_both_ways": True}))
+
+    with pytest.raises(UnsupportedModel, match="give --ignore see_both_ways"):
+        run(checkpoint, tmp_path / "models")
+
+    manifest = run(checkpoint, tmp_path / "models", ignored=("see_both_ways",)).manifest
+    assert "--ignore see_both_ways" in manifest.check
+
+
+def test_code_of_the_repository_is_refused_before_anything_is_loaded(
+    bert: Path, tmp_path: Path
+) -> None:
+    checkpoint = shutil.copytree(bert, tmp_path / "checkpoint")
+    config = json.loads((checkpoint / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "modeling.Own"}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    (checkpoint / "model.safetensors").write_bytes(b"")
+
+    with pytest.raises(UnsupportedModel, match=r"own code, .*modeling\.Own"):
+        run(checkpoint, tmp_path / "models")
 
 
 def test_int8_is_offered_where_there_is_something_to_round(tmp_path: Path) -> None:
