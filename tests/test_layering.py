@@ -32,6 +32,8 @@ GATEWAY = [
 ]
 EXPORT = [
     {"export.errors", "export.steps", "export.writing"},
+    {"export.checkpoint_files", "export.hub_errors"},
+    {"export.hub"},
     {"export.checkpoint", "export.names", "export.tokenizer"},
     {"export.graph"},
     {"export.repository"},
