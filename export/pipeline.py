@@ -69,7 +69,7 @@ def export_model(options: ExportOptions, report: Report = print) -> ExportResult
 
     Raises: ExportError, OSError; whatever is raised, what the output held is whole.
     """
-    checkpoint = resolve(options.checkpoint, options.revision)
+    checkpoint = resolve(options.checkpoint, options.revision, report)
     _check_output(options.output, checkpoint)
     with locked(options.output, report) as output:
         request = _request(options, checkpoint)
