@@ -7,6 +7,7 @@ SERVED_NAME ?=
 ALIASES ?=
 MATRYOSHKA ?=
 PRECISION ?= fp32
+MAX_LENGTH ?=
 HOST = 127.0.0.1
 PORT ?= 8000
 REPOSITORY ?=
@@ -42,8 +43,8 @@ serve: $(if $(REPOSITORY),.venv/serve,export) .serving ## Export MODEL if needed
 .serving: # in single quotes, so that make starts it without a shell
 	@$(BIN)/python -m gateway.local --repository '$(or $(REPOSITORY),$(OUTPUT))' --host '$(HOST)' --port '$(PORT)'
 
-export: .venv/serve ## Export MODEL (a Hub id or a folder) to OUTPUT; SERVED_NAME, ALIASES, MATRYOSHKA=1, PRECISION
-	@$(BIN)/python -m export $(if $(MODEL),"$(MODEL)") --output "$(OUTPUT)" --precision "$(PRECISION)" $(if $(SERVED_NAME),--served-name "$(SERVED_NAME)") $(if $(ALIASES),--alias "$(ALIASES)") $(if $(MATRYOSHKA),--matryoshka)
+export: .venv/serve ## Export MODEL (a Hub id or a folder) to OUTPUT; SERVED_NAME, ALIASES, MATRYOSHKA=1, MAX_LENGTH, PRECISION
+	@$(BIN)/python -m export $(if $(MODEL),"$(MODEL)") --output "$(OUTPUT)" --precision "$(PRECISION)" $(if $(SERVED_NAME),--served-name "$(SERVED_NAME)") $(if $(ALIASES),--alias "$(ALIASES)") $(if $(MATRYOSHKA),--matryoshka) $(if $(MAX_LENGTH),--max-length "$(MAX_LENGTH)")
 
 test: .venv/dev ## All three rings: fast, slow, and the real Triton
 	$(BIN)/pytest

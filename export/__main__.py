@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from export.checkpoint import DEFAULT_CHECKPOINT, Pooling
+from export.checkpoint import DEFAULT_CHECKPOINT, PoolingOption
 from export.errors import CheckpointNotFound, ExportError, WrongOption
 from export.names import check_name
 from export.pipeline import ExportOptions, ExportResult, export_model
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--alias", action="append", default=[], help="further name; repeat, or separate by commas")
     add("--matryoshka", action="store_true", help="trained for cut dimensions: allow `dimensions`")
     add("--revision", type=_text, help="commit, tag or branch of a Hub id (default: the newest)")
-    add("--pooling", choices=get_args(Pooling), help="where the checkpoint does not say")
+    add("--pooling", choices=get_args(PoolingOption), help="where the checkpoint does not say")
     add("--max-length", type=_number(1, 2**20), help="tokens (default: the checkpoint's limit)")
     add("--precision", choices=get_args(Precision), default="fp32", help="weights of the encoder")
     for option, default, what in (

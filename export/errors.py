@@ -9,6 +9,10 @@ ExportError
 └─ RepositoryConflict   7  the output holds something that this export would break
 """
 
+import re
+
+LONGEST = 240  # characters of somebody else's error within our sentence
+
 
 class ExportError(Exception):
     """An export that ended without touching its output."""
@@ -50,3 +54,11 @@ class RepositoryConflict(ExportError):
     """The output holds something that this export must not replace."""
 
     exit_code = 7
+
+
+def one_line(error: BaseException) -> str:
+    """A library's error as a part of our sentence: its kind and first lines, without colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    words = " ".join(text.split())
+    shortened = words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
+    return f"{type(error).__name__}: {shortened}" if shortened else type(error).__name__

@@ -13,7 +13,15 @@ from export.repository import STEPS
 from export.steps.integrity import MANIFEST, CorruptedFile, check_files, code_files, file_sha256
 from export.writing import write_file
 
-LIBRARIES = ("triton-embeddings", "torch", "transformers", "onnx", "onnxruntime", "tokenizers")
+LIBRARIES = (
+    "triton-embeddings",
+    *("torch", "transformers", "sentence-transformers", "tokenizers"),
+    *("onnx", "onnxruntime"),
+)
+PACKAGES = (
+    "export",
+    *("export.architectures", "export.graph", "export.steps", "export.steps.tokenization"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,7 @@ class Manifest:
     request: dict[str, Any]
     revision: str  # of the checkpoint
     edition: str  # of what is served: the digest of the steps, which carry it in their names
+    weights: str  # files of the checkpoint that hold them
     versions: dict[str, str]
     files: dict[str, str]  # path in the repository → SHA-256
     verification: dict[str, Any]
@@ -44,7 +53,7 @@ def exporter_digest() -> str:
     """SHA-256 over the exporter and the hand-written steps, so that an upgrade is noticed."""
     sources = [
         files(package).joinpath(name)
-        for package in ("export", "export.graph", "export.steps", "export.steps.tokenization")
+        for package in PACKAGES
         for name in sorted(path.name for path in files(package).iterdir())
         if name.endswith(".py")
     ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, Pooling, describe, resolve
+from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, PoolingOption, resolve
 from export.contents import check_room, holdings
-from export.errors import WrongOption
+from export.errors import UnsupportedModel, WrongOption
 from export.manifest import (
     Manifest,
     exporter_digest,
@@ -30,9 +30,12 @@ from export.repository import (
     write_step_configs,
     write_steps,
 )
+from export.translations import translated
+from export.writing import writing
 
 if TYPE_CHECKING:
     from export.graph.quality import Quality
+    from export.reference import Reference
 
 Report = Callable[[str], None]
 
@@ -45,7 +48,7 @@ class ExportOptions:
     serving: Serving
     checkpoint: str = DEFAULT_CHECKPOINT  # Hub id or folder
     revision: str | None = None  # commit, tag or branch of a Hub id
-    pooling: Pooling | None = None  # None: as the checkpoint says
+    pooling: PoolingOption | None = None  # None: as the checkpoint says
     max_length: int | None = None  # tokens; None: as the checkpoint says
     force: bool = False  # export again even if nothing changed
 
@@ -80,8 +83,7 @@ def export_model(options: ExportOptions, report: Report = print) -> ExportResult
                 return ExportResult(known, fresh=False, replaced=swept)
             report("A file is not the one that was verified: exporting again")
         check_room(output, options.serving)
-        spec = describe(checkpoint, options.pooling, options.max_length)
-        return _export(output, options, checkpoint, spec, request, report)
+        return _export(output, options, checkpoint, request, report)
 
 
 def _check_output(output: Path, checkpoint: Checkpoint) -> None:
@@ -95,14 +97,13 @@ def _export(
     output: Path,
     options: ExportOptions,
     checkpoint: Checkpoint,
-    spec: ModelSpec,
     request: dict[str, Any],
     report: Report,
 ) -> ExportResult:
     """Build aside, then switch: the output is this export's alone."""
     serving = options.serving
     with staging(output) as staged:
-        manifest = _build(staged, options, checkpoint, spec, request, report)
+        manifest = _build(staged, options, checkpoint, request, report)
         held = check_room(output, serving)  # again: others may have put something there meanwhile
         publish(staged, output, serving.name, manifest.folders)
         replaced = sweep(held, manifest.folders, staged, report)
@@ -122,41 +123,43 @@ def _build(
     staged: Path,
     options: ExportOptions,
     checkpoint: Checkpoint,
-    spec: ModelSpec,
     request: dict[str, Any],
     report: Report,
 ) -> Manifest:
     """Write all files of the model into the staged folder, verified, the manifest last."""
-    from export.graph.encoder import load_transformer  # torch: seconds to import
     from export.long_texts import windows_hold
-    from export.tokenizer import check_length, load_tokenizer, write_tokenizer
+    from export.reference import load  # torch: seconds to import
     from export.verification import verify
 
     serving = options.serving
     tokenizer_json = version_folder(staged, "tokenizer") / "tokenizer.json"
     model_onnx = version_folder(staged, "encoder") / "model.onnx"
-    report(f"Reading {options.checkpoint} ({spec.architecture}, {spec.pooling} pooling)")
-    tokenizer = load_tokenizer(checkpoint.folder)
-    check_length(tokenizer, spec.max_length)
-    transformer = load_transformer(checkpoint.folder)
+    report(f"Reading {options.checkpoint}")
+    with translated(checkpoint.folder) as (folder, line):
+        reference = load(folder, options.pooling, options.max_length)
+    spec = reference.spec
+    for note in (*([line] if line else []), *notes(spec)):
+        report(note)
     write_steps(staged)
-    write_tokenizer(tokenizer, tokenizer_json)
-    report(f"Converting the encoder to ONNX, {serving.precision}")
-    quality = _write_encoder(transformer, tokenizer_json, model_onnx, spec, serving)
-    windows = windows_hold(tokenizer_json, spec.max_length, sorted(tokenizer.get_added_vocab()))
+    tokenizer = reference.tokenizer()
+    with writing(tokenizer_json):
+        tokenizer.save(str(tokenizer_json))
+    report(f"Converting {reference.size / 1e6:,.1f} million weights to ONNX, {serving.precision}")
+    quality = _write_encoder(reference, tokenizer_json, model_onnx, serving)
+    added = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
+    windows = windows_hold(tokenizer_json, spec.max_length, added)
     if not windows:
         report("This tokenizer reads long texts whole: in windows their tokens would be others")
     write_step_configs(staged, spec, serving, windows)
-    report("Verifying the staged files against transformers")
-    verification = verify(
-        tokenizer_json, model_onnx, spec, serving, transformer, tokenizer, windows
-    )
+    report("Verifying the staged files against sentence-transformers")
+    verification = verify(tokenizer_json, model_onnx, reference, serving, windows)
     edition = seal(staged)
     folders = assemble(staged, spec, serving, checkpoint.revision, edition)
     manifest = Manifest(
         request=request,
         revision=checkpoint.revision,
         edition=edition,
+        weights=spec.weights,
         versions=library_versions(),
         files=hash_files(staged, folders),
         verification=asdict(verification),
@@ -167,21 +170,41 @@ def _build(
     return manifest
 
 
+def notes(spec: ModelSpec) -> Iterator[str]:
+    """What a person should know of a model before its vectors are used, a line each."""
+    yield (
+        f"It is a {spec.architecture} model: {spec.pooling} pooling, {spec.dimensions} dimensions, "
+        f"{spec.max_length} tokens of a text"
+    )
+    if not spec.weights.endswith(".safetensors"):
+        yield f"Its weights come from {spec.weights}, of which nothing but tensors is read"
+    if spec.default_prompt_name:
+        text = dict(spec.prompts)[spec.default_prompt_name]
+        yield f"Texts that are sent without a prompt get its default one, {text!r}"
+    if spec.similarity == "dot" and not spec.normalized:
+        yield "It is meant for the dot product: calls need normalized: false, or ranks are others"
+
+
 def _write_encoder(
-    transformer: Any, tokenizer_json: Path, model_onnx: Path, spec: ModelSpec, serving: Serving
+    reference: Reference, tokenizer_json: Path, model_onnx: Path, serving: Serving
 ) -> Quality | None:
     """Write model.onnx in the asked precision; int8 is compared with float32 on the way."""
     from export.graph.calibration import watch_inputs
-    from export.graph.encoder import convert, write_model
-    from export.graph.int8 import use_int8
+    from export.graph.encoder import write_model
+    from export.graph.int8 import linears, use_int8
     from export.graph.quality import calibration_texts, compare, embed_corpus
     from export.steps.tokenization import PackedTokenizer
 
-    model = convert(transformer, spec.pooling)
+    model = reference.convert()
     write_model(model, model_onnx)
     if serving.precision == "fp32":
         return None
-    tokenizer = PackedTokenizer(tokenizer_json, spec.max_length)
+    if not linears(model):
+        raise UnsupportedModel(
+            f"a {reference.spec.architecture} model multiplies no weights that int8 could round: "
+            "export with --precision fp32"
+        )
+    tokenizer = PackedTokenizer(tokenizer_json, reference.spec.max_length)
     exact = embed_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "fp32")
     use_int8(model, watch_inputs(model, tokenizer, calibration_texts()))
     write_model(model, model_onnx)

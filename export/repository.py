@@ -11,6 +11,7 @@ Configurations are protobuf messages; the table of tensors is model_repository/R
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -22,7 +23,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.checkpoint import ModelSpec
-from export.errors import WrongOption
+from export.errors import UnsupportedModel, WrongOption
 from export.names import check_name, folder_of, step_folder, version_of
 from export.steps.integrity import LISTING, edition_of, file_sha256
 from export.writing import write_file
@@ -43,6 +44,10 @@ STEPS = {
     "encoder": ("batching", "inference", "integrity", "memory"),
     "quantize": ("integrity", "quantization"),
 }
+# Where sentence-transformers keeps prompts and similarity; what of them a gateway takes.
+PROMPTS_FILE = "config_sentence_transformers.json"
+MAX_PROMPTS_CHARACTERS = 65_536
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 # Least and most that can be asked for; beyond lie mistakes, and machines that nobody has.
 LIMITS = {
     "micro_batch_tokens": (1, 65_536),
@@ -179,8 +184,42 @@ def ensemble_config(
         max_length=str(spec.max_length),
         matryoshka=str(serving.matryoshka).lower(),
         revision=revision,
+        prompts=_prompts(spec),
+        default_prompt_name=spec.default_prompt_name or "",
+        similarity=_similarity(spec),
     )
     return config
+
+
+def _prompts(spec: ModelSpec) -> str:
+    """The prompts as JSON, in their order.
+
+    Raises: UnsupportedModel if a gateway would not take them.
+    """
+    prompts = dict(spec.prompts)
+    text = json.dumps(prompts, ensure_ascii=False)
+    if len(text) > MAX_PROMPTS_CHARACTERS:
+        raise UnsupportedModel(
+            f"{PROMPTS_FILE}: prompts have {len(text)} characters as JSON, "
+            f"at most {MAX_PROMPTS_CHARACTERS} are served"
+        )
+    if re.search("[\ud800-\udfff]", text):
+        raise UnsupportedModel(f"{PROMPTS_FILE}: prompts hold half of a surrogate pair")
+    default = spec.default_prompt_name
+    if default is not None and (not default or default not in prompts):
+        raise UnsupportedModel(f"{PROMPTS_FILE}: default_prompt_name {default!r} names no prompt")
+    return text
+
+
+def _similarity(spec: ModelSpec) -> str:
+    if spec.similarity is None:
+        return ""
+    if spec.similarity not in SIMILARITIES:
+        raise UnsupportedModel(
+            f"{PROMPTS_FILE}: similarity_fn_name {spec.similarity!r} is not served, "
+            f"only {', '.join(SIMILARITIES)}"
+        )
+    return spec.similarity
 
 
 def tokenizer_config(spec: ModelSpec, windows: bool) -> triton.ModelConfig:

@@ -5,19 +5,18 @@ tokenizer.json and model.onnx run as the steps run them, in every composition of
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from export.checkpoint import ModelSpec, Pooling
 from export.errors import VerificationFailed
+from export.reference import Reference
 from export.repository import Precision, Serving
 from export.steps.batching import Batcher
 from export.steps.inference import CpuEncoder
@@ -27,12 +26,14 @@ from export.steps.tokenization import KEEP_END, KEEP_START, PackedTokenizer
 
 Floats = NDArray[np.float32]
 
-REFERENCE_ATTENTION = "sdpa"
 MIN_COSINE: dict[Precision, float] = {
     "fp32": 0.99999,  # another order of summation stays above 0.999999
     "int8": 0.97,  # all-MiniLM-L6-v2 has 0.987; what counts is the recall, export/graph/quality.py
 }
-LONG_TOKENS = 1024  # longer texts take seconds to minutes each: one of a length is embedded
+# Tokens of a text that is embedded, at most: seven blocks of attention. At 32 768 tokens one text
+# takes a model of 0.6 billion weights half an hour; its tokens are compared at any length.
+LONG_TOKENS = 2048
+ADDED_TOKENS = 8  # of thousands that some tokenizers have
 MAX_COMPOSITION_DIFFERENCE = 1e-5  # of unit vectors, the same text among other neighbours
 
 # Texts that have broken embedding servers before: lengths, scripts, and bytes.
@@ -70,89 +71,74 @@ class Verification:
 
 
 def verify(
-    tokenizer_json: Path,
-    model_onnx: Path,
-    spec: ModelSpec,
-    serving: Serving,
-    transformer: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    windows: bool,
+    tokenizer_json: Path, model_onnx: Path, reference: Reference, serving: Serving, windows: bool
 ) -> Verification:
     """Compare the staged files with the reference.
 
-    transformer  the checkpoint's; its attention is switched to transformers' own
-    windows      whether the tokenizer step is told to read long texts in windows
+    windows  whether the tokenizer step is told to read long texts in windows
 
     Raises: VerificationFailed with the measurement that is out of bounds.
     """
-    packed = PackedTokenizer(tokenizer_json, spec.max_length, windows)
+    limit = reference.spec.max_length
+    packed = PackedTokenizer(tokenizer_json, limit, windows)
     threads = min(serving.threads, len(os.sched_getaffinity(0)))  # of this machine
     encoder = CpuEncoder(model_onnx, threads, serving.precision)
-    texts = hurting_texts(packed, spec.max_length)
-    rows = check_tokens(packed, tokenizer, texts, spec.max_length)
-    texts, rows = leave_out_long(texts, rows)
-    expected = np.stack(list(_reference(transformer, rows, spec.pooling)))
+    texts = hurting_texts(packed, limit, special_tokens(reference.tokenizer()))
+    rows = check_tokens(packed, reference, texts)
+    texts, rows = embedded(texts, rows)
+    expected = np.stack(
+        [reference.embed(row) for row in tqdm(rows, desc="Verifying", unit="text", leave=False)]
+    )
     alone, *others = _compositions(encoder, rows, serving)
     measured = replace(measure(texts, rows, expected, alone, others), windows=windows)
-    _check_bounds(measured, MIN_COSINE[serving.precision])
+    _check_bounds(measured, serving.precision)
     return measured
 
 
-def hurting_texts(tokenizer: PackedTokenizer, max_length: int) -> list[str]:
-    """TEXTS, and texts just below, at, just over and far over the limit."""
+def hurting_texts(
+    tokenizer: PackedTokenizer, max_length: int, added_tokens: Sequence[str] = ()
+) -> list[str]:
+    """TEXTS, added tokens as words of a text, and texts about and far over the limit."""
     words = ["one", "two", "three", "four", "five"]
     specials = len(tokenizer.tokenize([""])[0])
     counts = [max_length - specials + extra for extra in (-1, 0, 1, max_length)]
-    return [*TEXTS, *(" ".join((words * count)[:count]) for count in counts if count > 0)]
+    return [
+        *TEXTS,
+        *(f"one {token} two{token}three" for token in added_tokens),
+        *(" ".join((words * count)[:count]) for count in counts if count > 0),
+    ]
 
 
 def check_tokens(
-    packed: PackedTokenizer, tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int
+    packed: PackedTokenizer, reference: Reference, texts: list[str]
 ) -> list[NDArray[np.int64]]:
     """Token ids of each text, found equal to the checkpoint's own, cut at either end.
 
     Raises: VerificationFailed naming the text.
     """
     for truncation, side in ((KEEP_END, "left"), (KEEP_START, "right")):
-        tokenizer.truncation_side = side
         input_ids, seq_lens = packed.tokenize(texts, truncation)
         rows = np.split(input_ids, np.cumsum(seq_lens)[:-1])
         for text, row in zip(texts, rows, strict=True):
-            expected = tokenizer(text, truncation=True, max_length=max_length)["input_ids"]
-            if row.tolist() != expected:
+            if row.tolist() != reference.ids(text, side):
                 raise VerificationFailed(f"other tokens than the reference's, text {text[:60]!r}")
     return rows
 
 
-def leave_out_long(
+def special_tokens(tokenizer: Tokenizer) -> list[str]:
+    """Some of the tokens that a text can hold as they stand; padding has a meaning of its own."""
+    added = tokenizer.get_added_tokens_decoder()
+    return [added[number].content for number in sorted(added)][:ADDED_TOKENS]
+
+
+def embedded(
     texts: list[str], rows: list[NDArray[np.int64]]
 ) -> tuple[list[str], list[NDArray[np.int64]]]:
-    """The same without texts above LONG_TOKENS that are as long as one before them."""
-    first = {len(row): index for index, row in reversed(list(enumerate(rows)))}
-    kept = [i for i, row in enumerate(rows) if len(row) <= LONG_TOKENS or first[len(row)] == i]
-    return [texts[i] for i in kept], [rows[i] for i in kept]
-
-
-def _reference(
-    transformer: PreTrainedModel, rows: list[NDArray[np.int64]], pooling: Pooling
-) -> Iterator[Floats]:
-    """One pooled embedding (D,) a text, by transformers alone."""
-    transformer.set_attn_implementation(REFERENCE_ATTENTION)
-    for row in tqdm(rows, desc="Verifying", unit="text", leave=False):
-        input_ids = torch.from_numpy(row)[None]
-        mask = torch.ones_like(input_ids)
-        with torch.no_grad():
-            states = transformer(input_ids=input_ids, attention_mask=mask).last_hidden_state[0]
-        yield pool(states.numpy(), pooling)
-
-
-def pool(token_embeddings: Floats, pooling: Pooling) -> Floats:
-    """Token embeddings of one text → its vector: (S, H) → (H,). The plain reference."""
-    if pooling == "cls":
-        return token_embeddings[0]
-    if pooling == "last_token":
-        return token_embeddings[-1]
-    return token_embeddings.mean(axis=0, dtype=np.float32)
+    """The same, the first of those above LONG_TOKENS cut there and the others left out."""
+    cut = [row[:LONG_TOKENS] for row in rows]
+    first = next((index for index, row in enumerate(rows) if len(row) > LONG_TOKENS), None)
+    kept = [i for i, row in enumerate(rows) if len(row) <= LONG_TOKENS or i == first]
+    return [texts[i] for i in kept], [cut[i] for i in kept]
 
 
 def _compositions(
@@ -203,20 +189,22 @@ def measure(
 def _cosines(found: Floats, expected: Floats) -> NDArray[np.float64]:
     """Cosine similarity row by row, in float64: (N, D), (N, D) → (N,)."""
     a, b = found.astype(np.float64), expected.astype(np.float64)
-    cosines: NDArray[np.float64] = (a * b).sum(axis=1) / (
-        np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    )
+    norms = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+    both_zero = (norms[0] == 0) & (norms[1] == 0)  # a static embedding of no token
+    with np.errstate(invalid="ignore"):
+        cosines = np.where(both_zero, 1.0, (a * b).sum(axis=1) / (norms[0] * norms[1]))
     return np.nan_to_num(cosines, nan=-1.0)
 
 
-def _check_bounds(measured: Verification, min_cosine: float) -> None:
-    if measured.min_cosine < min_cosine:
+def _check_bounds(measured: Verification, precision: Precision) -> None:
+    advice = "" if precision == "fp32" else ": export with --precision fp32"
+    if measured.min_cosine < MIN_COSINE[precision]:
         raise VerificationFailed(
-            f"cosine {measured.min_cosine:.6f} to the reference, at least {min_cosine} is needed; "
-            f"text {measured.min_cosine_text!r}"
+            f"cosine {measured.min_cosine:.6f} to the reference for the text "
+            f"{measured.min_cosine_text!r}, at least {MIN_COSINE[precision]} is needed{advice}"
         )
     if measured.max_composition_difference > MAX_COMPOSITION_DIFFERENCE:
         raise VerificationFailed(
             f"the same text differs by {measured.max_composition_difference:.1e} among other "
-            f"neighbours, at most {MAX_COMPOSITION_DIFFERENCE:.0e} is allowed"
+            f"neighbours, at most {MAX_COMPOSITION_DIFFERENCE:.0e} is allowed{advice}"
         )

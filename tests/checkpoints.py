@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import save_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import (
     Tokenizer,
     decoders,
@@ -18,6 +21,10 @@ from tokenizers import (
     trainers,
 )
 from transformers import AutoModel, PretrainedConfig, PreTrainedTokenizerFast
+
+from export.architectures.jina_bert import JinaBertConfig, register
+
+register()
 
 CORPUS = [
     "The quick brown fox jumps over the lazy dog, again and again and again.",
@@ -36,8 +43,14 @@ class Architecture:
     config: str  # class of transformers
     options: dict[str, Any]
     tokenizer: Callable[[], Tokenizer]
-    pooling: str = "mean"  # as sentence-transformers writes it
-    max_length: int = 64
+    pooling: str | None = "mean"  # as sentence-transformers writes it; None: no transformer
+    max_length: int = 64  # tokens of a text
+    dense: tuple[dict[str, Any], ...] = ()  # its options, a module each
+    lower: bool = False  # do_lower_case
+    settings: dict[str, Any] = field(default_factory=dict)  # config_sentence_transformers.json
+    changes: dict[str, Any] = field(default_factory=dict)  # of config.json, None removes a key
+    tokenizer_changes: dict[str, Any] = field(default_factory=dict)
+    weights: str = "safetensors"
 
 
 def wordpiece() -> Tokenizer:
@@ -66,6 +79,13 @@ def last_token_bpe() -> Tokenizer:
     return byte_bpe("$A [SEP]")
 
 
+def unfinished_bpe() -> Tokenizer:
+    """As gte-Qwen2: its own code puts a special token at the end, its file does not."""
+    tokenizer = byte_bpe()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    return tokenizer
+
+
 def unigram() -> Tokenizer:
     """As XLM-RoBERTa."""
     tokenizer = Tokenizer(models.Unigram())
@@ -91,6 +111,16 @@ SMALL = {
     "intermediate_size": 64,
     "max_position_embeddings": 80,
 }
+DISTILBERT = {
+    "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 80
+}  # fmt: skip
+DECODER = SMALL | {"num_key_value_heads": 2, "head_dim": 16}
+T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+JINA = {
+    "model_type": "bert", "qk_norm": None, "position_embedding_type": "alibi",
+    "feed_forward_type": "geglu", "emb_pooler": "mean", "hidden_act": "gelu",
+}  # fmt: skip
+IDENTITY = "torch.nn.modules.linear.Identity"
 ARCHITECTURES = {
     "bert": Architecture("BertConfig", SMALL, wordpiece),
     "bert-cls": Architecture("BertConfig", SMALL, wordpiece, "cls"),
@@ -116,7 +146,149 @@ ARCHITECTURES = {
         last_token_bpe,
         "lasttoken",
     ),
+    # Positions from padding_idx + 1 = 2 on.
     "mpnet": Architecture("MPNetConfig", SMALL, wordpiece),
+    "t5": Architecture(
+        "T5Config",
+        T5,
+        unigram,
+        dense=({"out_features": 24, "bias": False, "activation_function": IDENTITY},),
+    ),
+    "t5-gated": Architecture("T5Config", T5 | {"feed_forward_proj": "gated-gelu"}, unigram),
+    "umt5": Architecture("UMT5Config", T5, unigram),
+    "gemma2": Architecture(
+        "Gemma2Config",
+        DECODER | {"sliding_window": 16, "query_pre_attn_scalar": 16},
+        last_token_bpe,
+        "lasttoken",
+    ),
+    # Layers of both kinds, both ways, and two Dense modules without activation.
+    "embeddinggemma": Architecture(
+        "Gemma3TextConfig",
+        DECODER
+        | {
+            "num_hidden_layers": 3,
+            "sliding_window": 16,
+            "use_bidirectional_attention": True,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+        },
+        byte_bpe,
+        dense=(
+            {"out_features": 96, "bias": False, "activation_function": IDENTITY},
+            {"out_features": 32, "bias": False, "activation_function": IDENTITY},
+        ),
+        settings={
+            "prompts": {
+                "query": "task: search result | query: ",
+                "document": "title: none | text: ",
+            }
+        },
+    ),
+    "labse": Architecture("BertConfig", SMALL, wordpiece, "cls", dense=({"out_features": 32},)),
+    "distiluse": Architecture(
+        "DistilBertConfig", DISTILBERT, wordpiece, dense=({"out_features": 16},)
+    ),
+    "bge": Architecture("BertConfig", SMALL, wordpiece, "cls", lower=True),
+    "lower": Architecture("RobertaConfig", SMALL, byte_bpe, lower=True),
+    "bge-m3": Architecture("XLMRobertaConfig", SMALL, unigram, "cls", weights="bin"),
+    "max": Architecture("BertConfig", SMALL, wordpiece, "max"),
+    "weightedmean": Architecture(
+        "MistralConfig", DECODER | {"sliding_window": 16}, byte_bpe, "weightedmean"
+    ),
+    "mean_sqrt": Architecture("BertConfig", SMALL, wordpiece, "mean_sqrt_len_tokens"),
+    "qwen2-bidirectional": Architecture(
+        "Qwen2Config",
+        DECODER | {"vocab_size": 450},
+        last_token_bpe,
+        "lasttoken",
+        changes={"is_causal": False},
+    ),
+    "default-prompt": Architecture(
+        "BertConfig",
+        SMALL,
+        wordpiece,
+        settings={
+            "prompts": {"query": "query: "},
+            "default_prompt_name": "query",
+            "similarity_fn_name": "dot",
+        },
+    ),
+    "gte": Architecture("GteConfig", SMALL, unigram, "cls"),
+    "llama": Architecture("LlamaConfig", DECODER, last_token_bpe, "mean"),
+    "electra": Architecture("ElectraConfig", SMALL | {"embedding_size": 16}, wordpiece),
+    "albert": Architecture("AlbertConfig", SMALL | {"embedding_size": 16}, unigram),
+    "camembert": Architecture("CamembertConfig", SMALL, unigram),
+    "eurobert": Architecture("EuroBertConfig", SMALL, byte_bpe),
+    "jina-v3-hf": Architecture("JinaEmbeddingsV3Config", SMALL, unigram),
+    "gte-new": Architecture(
+        "GteConfig",
+        SMALL | {"hidden_size": 64},
+        unigram,
+        "cls",
+        changes={
+            "model_type": "new",
+            "rope_parameters": None,
+            "rope_theta": 20000.0,
+            "rope_scaling": {"type": "ntk", "factor": 8.0},
+            "position_embedding_type": "rope",
+            "layer_norm_type": "layer_norm",
+            "logn_attention_scale": False,
+            "logn_attention_clip1": False,
+            "pack_qkv": True,
+            "unpad_inputs": False,
+            "use_memory_efficient_attention": False,
+            "auto_map": {
+                "AutoConfig": "Alibaba-NLP/new-impl--configuration.NewConfig",
+                "AutoModel": "Alibaba-NLP/new-impl--modeling.NewModel",
+            },
+        },
+    ),
+    "jina-v2": Architecture(
+        "JinaBertConfig",
+        SMALL | {"num_attention_heads": 4},
+        wordpiece,
+        changes=JINA
+        | {
+            "auto_map": {
+                "AutoModel": "jinaai/jina-bert-implementation--modeling_bert.JinaBertModel"
+            }
+        },
+    ),
+    "jina-v2-code": Architecture(
+        "JinaBertConfig",
+        SMALL | {"qk_norm": True},
+        byte_bpe,
+        changes=JINA
+        | {
+            "auto_map": {
+                "AutoModel": "jinaai/jina-bert-v2-qk-post-norm--modeling_bert.JinaBertModel"
+            }
+        },
+    ),
+    "gte-qwen2": Architecture(
+        "Qwen2Config",
+        DECODER | {"vocab_size": 450},
+        unfinished_bpe,
+        "lasttoken",
+        changes={"is_causal": False, "auto_map": {"AutoModel": "modeling_qwen.Qwen2Model"}},
+        tokenizer_changes={
+            "add_eos_token": True,
+            "eos_token": "[SEP]",
+            "auto_map": {"AutoTokenizer": ["tokenization_qwen.Qwen2Tokenizer", None]},
+        },
+    ),
+    "llama-bidirectional": Architecture(
+        "LlamaConfig",
+        DECODER,
+        last_token_bpe,
+        changes={
+            "model_type": "llama_bidirec",
+            "pooling": "avg",
+            "temperature": 0.02,
+            "auto_map": {"AutoModel": "llama_bidirectional_model.LlamaBidirectionalModel"},
+        },
+    ),
+    "static": Architecture("", {"embedding_dim": 24}, wordpiece, None, max_length=32_768),
 }
 
 
@@ -130,22 +302,39 @@ def make_checkpoint(
     """
     kind = ARCHITECTURES[architecture]
     tokenizer = kind.tokenizer()
-    config = _config(kind, tokenizer.get_vocab_size(), options)
     torch.manual_seed(0)
-    model = AutoModel.from_config(config)
+    limit = max_length or kind.max_length
+    if kind.pooling is None:
+        _static(tokenizer, **kind.options).save(str(folder))
+        return folder
+    # Of T5 the whole, as its checkpoints may hold it.
+    model: Any = AutoModel.from_config(_config(kind, tokenizer.get_vocab_size(), options))
     _spread(model)
     model.save_pretrained(folder)
-    limit = max_length or kind.max_length
+    _change(folder / "config.json", kind.changes)
+    if kind.weights == "bin":
+        (folder / "model.safetensors").unlink()
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
     _save_tokenizer(tokenizer, folder, limit)
-    _write_modules(folder, kind.pooling, limit)
+    _change(folder / "tokenizer_config.json", kind.tokenizer_changes)
+    _write_modules(folder, kind, limit)
     return folder
+
+
+def _static(tokenizer: Tokenizer, embedding_dim: int) -> SentenceTransformer:
+    return SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=embedding_dim)])
+
+
+def _change(path: Path, changes: dict[str, Any]) -> None:
+    content = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
 
 
 def _config(kind: Architecture, vocab_size: int, options: dict[str, Any]) -> PretrainedConfig:
     tokens = {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2}
     tokens |= {"eos_token_id": 3, "sep_token_id": 3}
-    given = kind.options | tokens | {"vocab_size": vocab_size} | options
-    config: PretrainedConfig = getattr(transformers, kind.config)(**given)
+    given = {"vocab_size": vocab_size} | kind.options | tokens | options
+    config: PretrainedConfig = getattr(transformers, kind.config, JinaBertConfig)(**given)
     return config
 
 
@@ -169,15 +358,33 @@ def _save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None
     ).save_pretrained(folder)
 
 
-def _write_modules(folder: Path, pooling_mode: str, max_length: int) -> None:
+def _write_modules(folder: Path, kind: Architecture, max_length: int) -> None:
     prefix = "sentence_transformers.models"
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": f"{prefix}.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{prefix}.Pooling"},
     ]
+    hidden = json.loads((folder / "config.json").read_text())
+    width = next(hidden[key] for key in ("hidden_size", "d_model", "dim") if key in hidden)
+    pooling = {"word_embedding_dimension": width, "pooling_mode": kind.pooling}
+    _write_module(folder / "1_Pooling", pooling)
+    for index, options in enumerate(kind.dense, start=2):
+        given = {"in_features": width, "bias": True} | options
+        path = f"{index}_Dense"
+        _write_module(folder / path, given)
+        layer = torch.nn.Linear(given["in_features"], given["out_features"], given["bias"])
+        weights = {f"linear.{name}": value for name, value in layer.state_dict().items()}
+        save_file(weights, folder / path / "model.safetensors")
+        modules.append({"idx": index, "name": str(index), "path": path, "type": f"{prefix}.Dense"})
+        width = given["out_features"]
     (folder / "modules.json").write_text(json.dumps(modules))
-    limits = {"max_seq_length": max_length, "do_lower_case": False}
+    limits = {"max_seq_length": max_length, "do_lower_case": kind.lower}
     (folder / "sentence_bert_config.json").write_text(json.dumps(limits))
-    (folder / "1_Pooling").mkdir()
-    pooling = {"pooling_mode": pooling_mode}
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    if kind.settings:
+        settings = folder / "config_sentence_transformers.json"
+        settings.write_text(json.dumps(kind.settings))
+
+
+def _write_module(folder: Path, config: dict[str, Any]) -> None:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))

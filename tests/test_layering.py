@@ -31,12 +31,12 @@ GATEWAY = [
     {"gateway.__main__", "gateway.local.__main__"},
 ]
 EXPORT = [
-    {"export.errors", "export.steps", "export.writing"},
+    {"export.architectures", "export.errors", "export.steps", "export.writing"},
     {"export.checkpoint_files", "export.hub_errors"},
     {"export.hub"},
-    {"export.checkpoint", "export.names", "export.tokenizer"},
+    {"export.checkpoint", "export.names", "export.translations"},
     {"export.graph"},
-    {"export.repository"},
+    {"export.reference", "export.repository"},
     {"export.contents", "export.long_texts", "export.manifest", "export.verification"},
     {"export.output"},
     {"export.pipeline"},

@@ -11,6 +11,7 @@ what is out of reach where it is local.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import onnx_ir as ir
@@ -23,6 +24,34 @@ from export.graph.grid import FLOAT, INT64, SUM_STEP, Grid, Heads, op, round_up,
 # about 300 tokens the operators of a loop cost more than the cache saves.
 BLOCK = 320
 MASKED = -1e30  # exp() of it is 0 in float32, and adding a score to it cannot overflow
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What becomes of the products of queries and keys.
+
+    causal   whether a token sees only itself and those before it
+    window   tokens at distance |i - j| < window are seen; 0 for all
+    softcap  bound of the scaled products; 0 for none
+    """
+
+    scaling: float
+    causal: bool
+    window: int
+    softcap: float
+
+    def of(self, products: Any) -> Any:
+        """Scaled and bounded, before anything is added."""
+        scores = op.Mul(products, self.scaling)
+        if not self.softcap:
+            return scores
+        return op.Mul(op.Tanh(op.Div(scores, self.softcap)), self.softcap)
+
+
+def places_in_table(table: Any, queries: Any, keys: Any) -> Any:
+    """Where the bias of each pair stands in a table (heads, 2 R + 1): (B, 1), (K,) → (B, K)."""
+    reach = table.shape[1] // 2
+    return op.Clip(op.Add(op.Sub(keys, queries), reach), 0, 2 * reach)
 
 
 def subgraph(render: Callable[..., Any], inputs: Sequence[ir.Value] = ()) -> ir.Graph:
@@ -70,31 +99,42 @@ class _Blocks:
 
 
 def render_in_blocks(
-    rows: Any, grid: Grid, heads: Heads, scaling: float, causal: bool, window: int
+    rows: Any, grid: Grid, heads: Heads, form: Scores, table: Any | None = None
 ) -> Any:
     """Attention of each text to itself.
 
     rows     (T * heads.rows, size) float32
-    window   tokens at distance |i - j| < window are seen; 0 for all
+    table    (heads, 2 R + 1), or none, as `packed::attention` has it
     returns  (T, heads, size)
     """
     blocks = _Blocks(grid)
     first_rows = op.Unsqueeze(op.Mul(blocks.tokens(), heads.rows), [1])  # (M, 1, B)
     query_rows = op.Add(first_rows, op.Unsqueeze(row_of(heads.queries), [2]))  # (M, heads, B)
     first_key = op.Add(op.Unsqueeze(op.Mul(blocks.starts, heads.rows), [1]), row_of(heads.keys))
-    keys = blocks.keys(causal, window, _sum_step(heads.size))
+    keys = blocks.keys(form.causal, form.window, _sum_step(heads.size))
 
-    def block(query_rows: Any, first_key: Any, length: Any, position: Any, *keys: Any) -> Any:
+    def block(
+        query_rows: Any,
+        first_key: Any,
+        length: Any,
+        position: Any,
+        first: Any,
+        end: Any,
+        *head: Any,
+    ) -> Any:
         """Of one block and head: (B, size)."""
-        key_positions = op.Range(*keys, 1)  # (K,)
+        key_positions = op.Range(first, end, 1)  # (K,)
         real = op.Less(key_positions, length)
         # Padding reads its own text's first token, so that a NaN stays within its text.
         key_rows = op.Add(op.Mul(op.Where(real, key_positions, 0), heads.rows), first_key)
         q, k = op.Gather(rows, query_rows), op.Gather(rows, key_rows)  # (B, size), (K, size)
         v = op.Gather(rows, op.Add(key_rows, heads.shared))
-        scores = op.Mul(op.MatMul(q, op.Transpose(k, perm=[1, 0])), scaling)  # (B, K)
+        scores = form.of(op.MatMul(q, op.Transpose(k, perm=[1, 0])))  # (B, K)
         query_positions = op.Unsqueeze(op.Add(op.Range(0, blocks.size, 1), position), [1])
-        hidden = _hidden(query_positions, key_positions, real, causal, window)
+        if table is not None:
+            places = places_in_table(table, query_positions, key_positions)
+            scores = op.Add(scores, op.Gather(op.Gather(table, *head), places))
+        hidden = _hidden(query_positions, key_positions, real, form.causal, form.window)
         biased = op.Add(scores, op.Mul(op.Cast(hidden, to=FLOAT), MASKED))
         return op.MatMul(op.Softmax(biased, axis=-1), v)
 
@@ -103,6 +143,8 @@ def render_in_blocks(
         op.Reshape(first_key, [-1]),
         *(_for_each_head(x, heads) for x in (blocks.lengths, blocks.positions, *keys)),
     ]
+    if table is not None:
+        scanned.append(op.Mod(op.Range(0, op.Size(first_key), 1), heads.count))
     body = subgraph(
         block, [_number(f"scanned.{index}", index > 0) for index in range(len(scanned))]
     )

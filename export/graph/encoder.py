@@ -6,37 +6,43 @@ Inputs INPUT_IDS (T,) int64 and SEQ_LENS (N,) int32, output EMBEDDING (N, D) flo
 import inspect
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx_ir
 import torch
+from optimum.utils import NormalizedConfig, NormalizedConfigManager, NormalizedTextConfig
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import AutoModel, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
-from export.checkpoint import Pooling
-from export.errors import ConversionFailed, UnsupportedModel
-from export.graph import flattening, footprint, fusion, packed, rendering
+from export.errors import ConversionFailed, UnsupportedModel, one_line
+from export.graph import flattening, footprint, fusion, rendering, seams
 from export.writing import writing
 
 OPSET = 20
-UNUSED_WEIGHTS = "pooler."  # BERT's dense + tanh, which no embedding model here goes through
+POSITION_TABLES = ("position_embeddings", "wpe", "embed_positions")
 
 
 class PackedEncoder(nn.Module):
-    """The checkpoint's transformer, fed with one flat sequence, and its pooling."""
+    """The checkpoint's transformer, fed with one flat sequence, its pooling and what follows it."""
 
-    def __init__(self, transformer: PreTrainedModel, pooling: Pooling) -> None:
+    def __init__(
+        self, transformer: PreTrainedModel, poolings: Sequence[str], tail: Sequence[nn.Module] = ()
+    ) -> None:
         super().__init__()
         self.transformer = transformer
-        self.pooling = pooling
-        self.first_position = first_position(transformer)
+        self.poolings = tuple(poolings)
+        self.tail = nn.ModuleList(tail)
+        table = position_table(transformer)
+        counted_from = None if table is None else table.padding_idx
+        self.padding = -1 if counted_from is None else counted_from
         self.accepted = inspect.signature(transformer.forward).parameters
 
     def forward(self, input_ids: Tensor, seq_lens: Tensor) -> Tensor:
         """input_ids (T,) int64, seq_lens (N,) int32 → (N, D) float32."""
-        positions = torch.ops.packed.positions(input_ids, seq_lens) + self.first_position
+        positions = torch.ops.packed.positions(input_ids, seq_lens, self.padding)
         inputs = {
             "input_ids": input_ids[None],
             "position_ids": positions[None],
@@ -44,56 +50,90 @@ class PackedEncoder(nn.Module):
             "use_cache": False,
         }
         known = {name: value for name, value in inputs.items() if name in self.accepted}
-        token_embeddings = self.transformer(**known, seq_lens=seq_lens).last_hidden_state[0]
-        embeddings: Tensor = torch.ops.packed.pool(token_embeddings, seq_lens, self.pooling)
-        return embeddings
+        states = self.transformer(**known, seq_lens=seq_lens).last_hidden_state[0]
+        pooled = [torch.ops.packed.pool(states, seq_lens, mode) for mode in self.poolings]
+        return _apply(self.tail, torch.cat(pooled, dim=1) if len(pooled) > 1 else pooled[0])
 
 
-def first_position(transformer: PreTrainedModel) -> int:
-    """Position of a text's first token: the RoBERTa family keeps those up to padding_idx free."""
-    for name, module in transformer.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            return 0 if module.padding_idx is None else module.padding_idx + 1
-    return 0
+class PackedTable(nn.Module):
+    """A static embedding: the mean over a row a token.
 
-
-def load_transformer(folder: Path) -> PreTrainedModel:
-    """The checkpoint's transformer in float32, from safetensors alone, with packed attention.
-
-    Raises: UnsupportedModel if weights are missing, or the architecture lacks the seam.
+    Before each text stands a token of its own, whose row is zero and which does not count, so that
+    no text is without tokens; a text that has no other gives zeros, as sentence-transformers does.
     """
-    packed.register()
-    try:
-        transformer, loading = AutoModel.from_pretrained(
-            folder,
-            attn_implementation=packed.NAME,
-            dtype=torch.float32,
-            local_files_only=True,
-            output_loading_info=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError, TypeError) as error:
-        raise UnsupportedModel(f"{folder}: its weights cannot be read ({error})") from error
-    missing = sorted(key for key in loading["missing_keys"] if not key.startswith(UNUSED_WEIGHTS))
-    if missing:
-        raise UnsupportedModel(f"{folder}: no weights for {', '.join(missing[:3])}")
-    if "position_ids" not in inspect.signature(transformer.forward).parameters:
-        raise UnsupportedModel(
-            f"config.json: {transformer.config.model_type} takes no position_ids"
-        )
-    return transformer.eval()
+
+    def __init__(self, weights: Tensor, tail: Sequence[nn.Module] = ()) -> None:
+        """weights (V, D), the last row zero."""
+        super().__init__()
+        self.weights = nn.Parameter(weights, requires_grad=False)
+        self.tail = nn.ModuleList(tail)
+
+    def forward(self, input_ids: Tensor, seq_lens: Tensor) -> Tensor:
+        """input_ids (T,) int64, seq_lens (N,) int32 → (N, D) float32."""
+        means = torch.ops.packed.pool(self.weights[input_ids], seq_lens, "mean")
+        counts = seq_lens[:, None].to(means.dtype)
+        return _apply(self.tail, means * (counts / (counts - 1).clamp(min=1)))
 
 
-def convert(transformer: PreTrainedModel, pooling: Pooling) -> onnx_ir.Model:
+def _apply(tail: nn.ModuleList, embeddings: Tensor) -> Tensor:
+    """What sentence-transformers' modules after the pooling make of (N, H): (N, D)."""
+    features = {"sentence_embedding": embeddings}
+    for module in tail:
+        features = module(features)
+    return features["sentence_embedding"]
+
+
+def most_positions(transformer: nn.Module) -> int | None:
+    """Tokens that learned position embeddings or a table of biases reach; None without such."""
+    table = position_table(transformer)
+    if table is None:
+        stated: int | None = getattr(transformer, "most_positions", None)
+        return stated
+    return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+
+
+def position_table(transformer: nn.Module) -> nn.Embedding | None:
+    """The learned position embeddings."""
+    for name, module in transformer.named_modules():
+        if name.endswith(POSITION_TABLES) and isinstance(module, nn.Embedding):
+            return module
+    return None
+
+
+def convert(
+    transformer: PreTrainedModel, poolings: Sequence[str], tail: Sequence[nn.Module] = ()
+) -> onnx_ir.Model:
     """The encoder as an ONNX graph in float32.
+
+    poolings  sentence-transformers' names; several are put side by side
+    tail      its modules after the pooling
 
     Raises: ConversionFailed; UnsupportedModel if the architecture goes past the attention seam.
     """
-    model = _trace(PackedEncoder(transformer, pooling))
+    kind = transformer.config.model_type
+    accepted = inspect.signature(transformer.forward).parameters
+    if "position_ids" not in accepted and kind not in seams.RELATIVE:
+        raise UnsupportedModel(f"config.json: {kind} takes no position_ids")
+    with seams.packed_attention(transformer):
+        encoder = PackedEncoder(transformer, poolings, tail).eval()
+        config = _normalize(transformer.config)
+        _check_seam(encoder, kind, config.num_layers)
+        return _convert(encoder, config.num_attention_heads)
+
+
+def convert_table(weights: Tensor, tail: Sequence[nn.Module] = ()) -> onnx_ir.Model:
+    """A static embedding (V, D), its last row zero, as an ONNX graph.
+
+    Raises: ConversionFailed.
+    """
+    return _convert(PackedTable(weights, tail).eval(), heads=1)
+
+
+def _convert(encoder: nn.Module, heads: int) -> onnx_ir.Model:
+    model = _trace(encoder)
     fusion.fuse(model)
     flattening.flatten(model)
-    footprint.note(model, transformer.config.num_attention_heads)
+    footprint.note(model, heads)
     for node in model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces with paths of this machine
     return model
@@ -112,18 +152,21 @@ def write_model(model: onnx_ir.Model, path: Path) -> None:
         onnx_ir.save(model, path, external_data=f"{path.name}.data")
 
 
-def _trace(encoder: PackedEncoder) -> onnx_ir.Model:
+def _example() -> tuple[Tensor, Tensor]:
+    """Three texts of a few tokens: (T,) int64 and (N,) int32."""
     seq_lens = torch.tensor([5, 9, 2], dtype=torch.int32)
-    input_ids = torch.arange(int(seq_lens.sum()))
+    return torch.arange(int(seq_lens.sum())), seq_lens
+
+
+def _trace(encoder: nn.Module) -> onnx_ir.Model:
     dynamic = {"input_ids": {0: torch.export.Dim("T")}, "seq_lens": {0: torch.export.Dim("N")}}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's notes to its own developers
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         try:
-            _check_seam(encoder, input_ids, seq_lens)
             program = torch.onnx.export(
                 encoder,
-                (input_ids, seq_lens),
+                _example(),
                 custom_translation_table=rendering.TRANSLATIONS,
                 dynamic_shapes=dynamic,
                 dynamo=True,
@@ -133,21 +176,36 @@ def _trace(encoder: PackedEncoder) -> onnx_ir.Model:
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            raise ConversionFailed(f"torch.onnx.export: {error}") from error
+            raise ConversionFailed(f"torch.onnx.export: {_cause(error)}") from error
     assert program is not None
     model: onnx_ir.Model = program.model
     return model
 
 
-def _check_seam(encoder: PackedEncoder, input_ids: Tensor, seq_lens: Tensor) -> None:
+def _cause(error: BaseException) -> str:
+    """What went wrong at the bottom, in one line: torch's own words are pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return one_line(error)
+
+
+def _normalize(config: PretrainedConfig) -> NormalizedConfig:
+    """The configuration under one set of names; optimum knows which architectures differ."""
+    try:
+        kind = NormalizedConfigManager.get_normalized_config_class(config.model_type)
+    except KeyError:
+        kind = NormalizedTextConfig
+    return kind(config)
+
+
+def _check_seam(encoder: PackedEncoder, kind: str, layers: int) -> None:
     """Run once and see that every layer's attention came through the seam."""
-    layers = encoder.transformer.config.num_hidden_layers
-    with _AttentionCounter() as counter:
-        encoder(input_ids, seq_lens)
+    with torch.no_grad(), _AttentionCounter() as counter:
+        encoder(*_example())
     if counter.calls != layers:
         raise UnsupportedModel(
-            f"config.json: {encoder.transformer.config.model_type} calls transformers' attention "
-            f"interface {counter.calls} times in {layers} layers, so its texts cannot be kept apart"
+            f"config.json: {kind} calls transformers' attention interface {counter.calls} times in "
+            f"{layers} layers, so its texts cannot be kept apart"
         )
 
 

@@ -1,15 +1,20 @@
 """The models Triton serves, under the names clients send, and whether they are ready."""
 
 import asyncio
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+import orjson
 
 from gateway.errors import AmbiguousModel, TritonUnavailable, UnknownModel, UpstreamError
 from gateway.inference.embedder import Embedder, Ensemble, Repository, State
 from gateway.inference.names import NameIndex, check_name, folder_of_step, names_of
+from gateway.inference.prompts import Prompts, read_prompts
+
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 
 # Seconds between two looks for a name that nobody knows.
 LOOK_AGAIN_SECONDS = 0.1
@@ -26,6 +31,7 @@ class ServedModel:
     max_length  tokens of the longest text, special tokens included
     matryoshka  whether `dimensions` below D are allowed
     created     unix seconds when this gateway first saw the model
+    similarity  that the checkpoint is meant for; None if it does not say
     """
 
     id: str
@@ -36,6 +42,8 @@ class ServedModel:
     matryoshka: bool
     revision: str
     created: int
+    prompts: Prompts
+    similarity: Similarity | None
 
     @property
     def owner(self) -> str:
@@ -64,6 +72,8 @@ def describe(ensemble: Ensemble, created: int) -> ServedModel:
         matryoshka=parameters["matryoshka"] == "true",
         revision=parameters.get("revision", ""),
         created=created,
+        prompts=read_prompts(parameters),
+        similarity=_read_similarity(parameters.get("similarity", "")),
     )
     for name in model.names:
         check_name(name)
@@ -71,10 +81,16 @@ def describe(ensemble: Ensemble, created: int) -> ServedModel:
 
 
 def _read_aliases(text: str) -> tuple[str, ...]:
-    aliases = json.loads(text)
+    aliases = orjson.loads(text)
     if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
         raise ValueError("aliases are no array of names")
     return tuple(aliases)
+
+
+def _read_similarity(text: str) -> Similarity | None:
+    if text and text not in get_args(Similarity):
+        raise ValueError(f"similarity is none of {', '.join(get_args(Similarity))}")
+    return cast(Similarity, text) if text else None
 
 
 class Catalogue:

@@ -20,11 +20,12 @@ from gateway.inference.embedder import Embedder, EmbeddingCall, Embeddings
 from gateway.inference.estimates import Estimates
 from gateway.inference.health import Health
 from gateway.inference.lanes import Lane
+from gateway.inference.prompts import heads, join
 from gateway.inference.readiness import Readiness, describe
 from gateway.inference.tensors import count_bytes
 from gateway.rest.body import read_body
 from gateway.rest.contract import EmbeddingResponse, render_response
-from gateway.rest.encoding import encode, json_bytes, number_formats_of
+from gateway.rest.encoding import Format, encode, json_bytes, number_formats_of
 from gateway.rest.middleware import run_unless_hung_up
 from gateway.rest.parsing import EmbeddingRequest, parse_request
 from gateway.settings import Settings
@@ -73,16 +74,9 @@ async def create_embeddings(request: Request) -> Response:
     request.state.key = entry.caller.key
     request.state.exits.callback(entry.close)
     async with asyncio.timeout(gateway.settings.timeout_seconds):
-        asked = parse_request(
-            await read_body(request, gateway.settings.max_body_bytes, entry.hold),
-            max_texts=gateway.settings.max_texts,
-            max_prompt_characters=gateway.settings.max_prompt_characters,
-        )
-        model = await gateway.catalogue.resolve(asked.model)
-        call = _prepare(request, asked, model, entry)
-        entry.hold(sum(map(len, call.texts)) + _embedding_bytes(call, model))
+        call, model, formats = await _receive(request, entry)
         entry.admit(sum(call.token_estimates))
-        embeddings = await run_unless_hung_up(request, _embed(request, call, asked))
+        embeddings = await run_unless_hung_up(request, _embed(request, call, formats))
     gateway.estimates.learn(
         (model.ensemble, entry.caller.key), call.texts, embeddings.token_counts, model.max_length
     )
@@ -92,7 +86,7 @@ async def create_embeddings(request: Request) -> Response:
     request.state.size = f"texts={len(call.texts)} tokens={tokens}"
     response = EmbeddingResponse(
         model=model.id,
-        columns=encode(embeddings.arrays, asked.formats, gateway.settings.binary_bit_order),
+        columns=encode(embeddings.arrays, formats, gateway.settings.binary_bit_order),
         tokens=tokens,
         normalized=call.normalized,
         dimensions=embeddings.dimensions,
@@ -101,12 +95,26 @@ async def create_embeddings(request: Request) -> Response:
     return JSONResponse(render_response(response))
 
 
-async def _embed(request: Request, call: EmbeddingCall, asked: EmbeddingRequest) -> Embeddings:
+async def _receive(
+    request: Request, entry: Entry
+) -> tuple[EmbeddingCall, ServedModel, tuple[Format, ...]]:
+    """What the body asks for: the call, its model, the formats. The texts as sent end here."""
+    gateway = _gateway(request)
+    asked = parse_request(
+        await read_body(request, gateway.settings.max_body_bytes, entry.hold),
+        max_texts=gateway.settings.max_texts,
+        max_prompt_characters=gateway.settings.max_prompt_characters,
+    )
+    model = await gateway.catalogue.resolve(asked.model)
+    return _prepare(request, asked, model, entry), model, asked.formats
+
+
+async def _embed(request: Request, call: EmbeddingCall, formats: tuple[Format, ...]) -> Embeddings:
     """The embeddings, when there is room to write the answer too."""
     gateway = _gateway(request)
     with gateway.health.noting(call.ensemble):
         embeddings = await gateway.embedder.embed(call)
-    size = json_bytes(embeddings.arrays, asked.formats)
+    size = json_bytes(embeddings.arrays, formats)
     await gateway.answers.take(call.entry.caller, size)
     request.state.exits.callback(gateway.answers.give_back, size)
     return embeddings
@@ -115,12 +123,16 @@ async def _embed(request: Request, call: EmbeddingCall, asked: EmbeddingRequest)
 def _prepare(
     request: Request, asked: EmbeddingRequest, model: ServedModel, entry: Entry
 ) -> EmbeddingCall:
+    """The call, its bytes held before the prompt is copied to every text."""
+    before = heads(model.prompts.choose(asked.prompt), asked.texts)
+    entry.hold(sum(map(len, before)) + sum(map(len, asked.texts)) + _embedding_bytes(asked, model))
+    texts = join(before, asked.texts)
     who = model.ensemble, entry.caller.key
     return EmbeddingCall(
         model=model.id,
         ensemble=model.ensemble,
-        texts=asked.texts,
-        token_estimates=_gateway(request).estimates.guess(who, asked.texts, model.max_length),
+        texts=texts,
+        token_estimates=_gateway(request).estimates.guess(who, texts, model.max_length),
         number_formats=number_formats_of(asked.formats),
         dimensions=asked.dimensions,
         normalized=asked.normalized,
@@ -130,11 +142,12 @@ def _prepare(
     )
 
 
-def _embedding_bytes(call: EmbeddingCall, model: ServedModel) -> int:
+def _embedding_bytes(asked: EmbeddingRequest, model: ServedModel) -> int:
     """Of the embeddings as they are expected: the model has the last word on their size."""
-    is_cut = call.dimensions in range(1, model.dimensions)
-    dimensions = call.dimensions if is_cut and call.dimensions else model.dimensions
-    return sum(count_bytes(name, len(call.texts), dimensions) for name in call.number_formats)
+    is_cut = asked.dimensions in range(1, model.dimensions)
+    dimensions = asked.dimensions if is_cut and asked.dimensions else model.dimensions
+    names = number_formats_of(asked.formats)
+    return sum(count_bytes(name, len(asked.texts), dimensions) for name in names)
 
 
 def _dict_object(request: Request) -> str:
@@ -182,6 +195,9 @@ def _model_object(model: ServedModel, catalogue: Catalogue) -> dict[str, object]
         "aliases": model.aliases,
         "names": catalogue.names_of(model),
         "revision": model.revision,
+        "prompts": model.prompts.texts,
+        "default_prompt_name": model.prompts.default_name,
+        "similarity": model.similarity,
     }
 
 

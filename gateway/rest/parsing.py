@@ -8,7 +8,7 @@ nothing is optional by accident and nothing is checked again.
 | --- | --- | --- |
 | `model` | string, 1 to 500 characters | required |
 | `input` | string, or 1 to 256 strings; a bare "" is refused | required |
-| `prompt` | string, 1 to 256 characters | none |
+| `prompt` | string, up to 256 characters; "" for none | the model's own |
 | `normalized` | boolean; `normalize` where it is absent | true |
 | `dimensions` | integer, 1 to the native size (the model knows) | native size |
 | `encoding_format` | a format or a list of formats | `float` |
@@ -76,13 +76,15 @@ _NUMBER = Decoder(int | float | None)
 class EmbeddingRequest:
     """What the caller asks for.
 
-    texts       N texts in UTF-8, the prompt in front of each
+    texts       N texts in UTF-8
+    prompt      to put before each, "" for none; None for the model's own
     dimensions  None for the native size
     formats     distinct, in the order of the request
     """
 
     model: str
     texts: tuple[bytes, ...]
+    prompt: str | None
     normalized: bool
     dimensions: int | None
     formats: tuple[Format, ...]
@@ -99,10 +101,11 @@ def parse_request(body: bytes, *, max_texts: int, max_prompt_characters: int) ->
     texts = _parse_input(fields, max_texts)
     prompt = _parse_prompt(fields, max_prompt_characters)
     if marker:
-        _refuse_halves(marker, model, texts, prompt)
+        _refuse_halves(marker, model, texts, prompt or "")
     return EmbeddingRequest(
         model=model,
-        texts=_join(prompt, texts),
+        texts=tuple(text.encode() for text in texts),
+        prompt=prompt,
         normalized=_parse_normalized(fields),
         dimensions=_parse_dimensions(fields),
         formats=_parse_formats(fields),
@@ -237,25 +240,13 @@ def _refuse_input(reason: str, raw: bytes) -> NoReturn:
     )
 
 
-def _parse_prompt(fields: _Fields, max_characters: int) -> str:
+def _parse_prompt(fields: _Fields, max_characters: int) -> str | None:
     prompt = _read(_STRING, fields.prompt, "prompt must be a string", "prompt")
-    if prompt is None:
-        return ""
-    if not 1 <= len(prompt) <= max_characters:
+    if prompt is not None and len(prompt) > max_characters:
         raise InvalidField(
-            f"prompt has {len(prompt)} characters, allowed are 1 to {max_characters}", "prompt"
+            f"prompt has {len(prompt)} characters, the limit is {max_characters}", "prompt"
         )
     return prompt
-
-
-def _join(prompt: str, texts: Sequence[str]) -> tuple[bytes, ...]:
-    """Prompt and text in UTF-8; one space between if neither side brings whitespace."""
-    if not prompt:
-        return tuple(text.encode() for text in texts)
-    space = "" if prompt[-1].isspace() else " "
-    return tuple(
-        f"{prompt}{'' if not text or text[0].isspace() else space}{text}".encode() for text in texts
-    )
 
 
 def _parse_normalized(fields: _Fields) -> bool:

@@ -34,6 +34,7 @@ def stage(staged: Path, serving: Serving, weights: str = "weights") -> Manifest:
         request={"serving": asdict(serving) | {"aliases": list(serving.aliases)}},
         revision="abc",
         edition=edition,
+        weights="model.safetensors",
         versions={},
         files=hash_files(staged, folders),
         verification={},

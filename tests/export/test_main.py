@@ -91,7 +91,7 @@ ABSURD = ["-1", "-0", "1.5", "1e3", "", " 1", "\u0661", "0x10", "nan", "9" * 500
         ("--served-name", ["", " ", "\t"]),
         ("--revision", [""]),
         ("--output", [""]),
-        ("--pooling", ["max"]),
+        ("--pooling", ["median"]),
         ("--precision", ["fp16"]),
     ],
 )

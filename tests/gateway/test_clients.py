@@ -15,16 +15,24 @@ from mixedbread import Mixedbread
 from openai import OpenAI
 
 from gateway import Settings, create_app
-from tests.fakes import MODEL, FakeEmbedder
+from gateway.inference.embedder import Ensemble, Repository
+from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder
 from tests.gateway.conftest import KEYS
 from tests.gateway.serving import serve_app
 
+OWN = {
+    "prompts": '{"query": "query: ", "document": ""}',
+    "default_prompt_name": "query",
+    "similarity": "dot",
+}
 ALL_FORMATS = ["float", "float16", "base64", "binary", "ubinary", "int8", "uint8"]
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with serve_app(create_app(Settings(api_keys=KEYS), FakeEmbedder())) as port:
+    ensemble = Ensemble(ENSEMBLE, parameters=PARAMETERS | OWN)
+    embedder = FakeEmbedder(Repository([ensemble]))
+    with serve_app(create_app(Settings(api_keys=KEYS), embedder)) as port:
         address = f"http://127.0.0.1:{port}"
         while httpx.get(f"{address}/health/ready").status_code != 200:
             time.sleep(0.01)
@@ -78,6 +86,8 @@ def test_mixedbread_may_send_nulls(mxbai: Mixedbread) -> None:
     nothing: Any = None
     response = mxbai.embed(model=MODEL, input="hi", dimensions=nothing, prompt=nothing)
     assert response.dimensions == 1024
+    assert response.usage.prompt_tokens == 4  # the model's own prompt counts
+    assert mxbai.embed(model=MODEL, input="hi", prompt="").usage.prompt_tokens == 3
 
 
 def test_mixedbread_reads_the_service_information(mxbai: Mixedbread) -> None:
@@ -119,7 +129,12 @@ def test_openai_decodes_base64_to_the_same_numbers(gpt: OpenAI) -> None:
 
 def test_openai_lists_and_retrieves_models(gpt: OpenAI) -> None:
     assert [model.id for model in gpt.models.list()] == [MODEL]
-    assert gpt.models.retrieve(MODEL).object == "model"
+    model = gpt.models.retrieve(MODEL)
+    assert model.object == "model"
+    expected = {"query": "query: ", "document": ""}, "query", "dot"
+    extra = model.model_extra or {}
+    keys = ("prompts", "default_prompt_name", "similarity")
+    assert expected == tuple(extra[key] for key in keys)
 
 
 def test_openai_passes_our_fields_as_extra_body(gpt: OpenAI) -> None:

@@ -1,6 +1,7 @@
 """config.pbtxt as committed, as rendered, and as both sides of Triton name the tensors."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.checkpoint import ModelSpec
+from export.errors import UnsupportedModel
 from export.repository import (
+    MAX_PROMPTS_CHARACTERS,
+    SIMILARITIES,
     Serving,
     encoder_config,
     ensemble_config,
@@ -18,6 +22,9 @@ from export.repository import (
     tokenizer_config,
 )
 from gateway.inference import tensors
+from gateway.inference.catalogue import ServedModel, describe
+from gateway.inference.prompts import Prompts
+from gateway.inference.triton import read_config
 
 ROOT = Path(__file__).parents[2] / "model_repository"
 REFERENCE = ROOT / "reference" / "cpu"
@@ -68,6 +75,61 @@ def test_the_gateway_expects_the_ensemble_that_is_exported() -> None:
 
     assert set(tensors.INPUTS) == {declared(tensor) for tensor in ensemble.input}
     assert set(tensors.OUTPUTS) == {declared(tensor) for tensor in ensemble.output}
+
+
+PROMPTS = (("b", 'say: "bread"\n'), ("a", "\u67e5\u8be2\uff1a"), ("none", ""))
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (SPEC, (Prompts(), None)),
+        (replace(SPEC, prompts=PROMPTS), (Prompts(dict(PROMPTS)), None)),
+        (
+            replace(SPEC, prompts=PROMPTS, default_prompt_name="a", similarity="dot"),
+            (Prompts(dict(PROMPTS), "a"), "dot"),
+        ),
+    ],
+    ids=["none", "no-default", "all"],
+)
+def test_the_gateway_reads_the_prompts_that_are_exported(
+    spec: ModelSpec, expected: tuple[Prompts, str | None]
+) -> None:
+    model = served(spec)
+    assert expected == (model.prompts, model.similarity)
+    assert [name for name, _ in spec.prompts] == list(model.prompts.texts)
+
+
+def served(spec: ModelSpec) -> ServedModel:
+    """What the gateway makes of an exported ensemble."""
+    rendered = render(ensemble_config(spec, SERVING, revision="", edition="0123456789ab"))
+    return describe(read_config(text_format.Parse(rendered, triton.ModelConfig())), created=0)
+
+
+def test_the_gateway_takes_every_similarity_and_as_many_prompts_as_an_export() -> None:
+    for similarity in SIMILARITIES:
+        assert similarity == served(replace(SPEC, similarity=similarity)).similarity
+    full = "x" * (MAX_PROMPTS_CHARACTERS - len('{"a": ""}'))
+    assert full == served(replace(SPEC, prompts=(("a", full),))).prompts.texts["a"]
+    with pytest.raises(UnsupportedModel, match="65537 characters"):
+        served(replace(SPEC, prompts=(("a", f"{full}x"),)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"default_prompt_name": "q"}, "default_prompt_name 'q' names no prompt"),
+        ({"default_prompt_name": "", "prompts": (("", "x"),)}, "'' names no prompt"),
+        ({"prompts": (("q", "\ud83d"),)}, "half of a surrogate pair"),
+        ({"prompts": (("\ude00", "x"),)}, "half of a surrogate pair"),
+        ({"similarity": "maxsim"}, "similarity_fn_name 'maxsim' is not served"),
+    ],
+)
+def test_what_a_gateway_would_not_take_is_not_exported(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UnsupportedModel, match=f"config_sentence_transformers.json: .*{message}"):
+        ensemble_config(replace(SPEC, **changes), SERVING, revision="", edition="0123456789ab")
 
 
 def declared(tensor: Any) -> tensors.Tensor:

@@ -203,7 +203,7 @@ def test_a_prompt_is_part_of_the_text(client: httpx.Client) -> None:
     joined = vectors(embed(client, ["query: what is bread?"]))
 
     np.testing.assert_array_equal(
-        joined, vectors(embed(client, ["what is bread?"], prompt="query:"))
+        joined, vectors(embed(client, ["what is bread?"], prompt="query: "))
     )
 
 

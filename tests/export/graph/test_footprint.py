@@ -9,11 +9,11 @@ from typing import Any
 import onnx_ir as ir
 import pytest
 
-from export.checkpoint import resolve
 from export.graph.blocks import subgraph
-from export.graph.encoder import convert, load_transformer, write_model
+from export.graph.encoder import write_model
 from export.graph.footprint import note
 from export.graph.grid import op
+from export.reference import load
 from export.steps.inference import KEPT_BYTES
 from tests.checkpoints import make_checkpoint
 
@@ -54,7 +54,7 @@ def test_a_graph_says_how_wide_it_is() -> None:
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
     checkpoint = make_checkpoint(folder / "checkpoint", request.param, **KINDS[request.param])
-    write_model(convert(load_transformer(resolve(str(checkpoint)).folder), "mean"), folder / "m")
+    write_model(load(checkpoint).convert(), folder / "m")
     return folder / "m"
 
 

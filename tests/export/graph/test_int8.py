@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.checkpoint import describe, resolve
 from export.errors import VerificationFailed
 from export.graph.calibration import watch_inputs
-from export.graph.encoder import convert, load_transformer, write_model
+from export.graph.encoder import write_model
 from export.graph.int8 import linears, round_weights, smoothing, use_int8, zero_point
 from export.graph.quality import Run, calibration_texts, compare, real_texts, recall
+from export.reference import load
 from export.steps.batching import Batcher
 from export.steps.inference import CpuEncoder
 from export.steps.memory import Memory
@@ -70,10 +70,10 @@ def test_smoothing_divides_the_large_channels() -> None:
 
 @pytest.mark.slow
 def test_int8_is_close_and_does_not_see_its_neighbours(tmp_path: Path) -> None:
-    checkpoint = resolve(str(make_checkpoint(tmp_path / "checkpoint", "bert")))
-    spec = describe(checkpoint)
-    tokenizer = PackedTokenizer(checkpoint.folder / "tokenizer.json", spec.max_length)
-    model = convert(load_transformer(checkpoint.folder), spec.pooling)
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", "bert")
+    reference = load(checkpoint)
+    tokenizer = PackedTokenizer(checkpoint / "tokenizer.json", reference.spec.max_length)
+    model = reference.convert()
     write_model(model, tmp_path / "fp32.onnx")
     use_int8(model, watch_inputs(model, tokenizer, mixed_texts(32)))
     write_model(model, tmp_path / "int8.onnx")
@@ -94,9 +94,7 @@ def test_int8_is_close_and_does_not_see_its_neighbours(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_product_but_the_first_that_narrows_is_in_int8(tmp_path: Path) -> None:
-    checkpoint = resolve(str(make_checkpoint(tmp_path / "checkpoint", "bert")))
-
-    model = convert(load_transformer(checkpoint.folder), "mean")
+    model = load(make_checkpoint(tmp_path / "checkpoint", "bert")).convert()
 
     # Of each of two layers: query, key and value as one, the attention's output, both of the MLP.
     assert 2 * 4 - 1 == len(linears(model))

@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from sentence_transformers.sentence_transformer.modules import Pooling
 
 from export.graph import packed
 from export.graph.blocks import BLOCK, subgraph
@@ -25,7 +26,9 @@ TOLERANCE = 1e-5  # float32, sums of up to 641 terms in another order
 
 
 def rendered(
-    render: Callable[..., Any], inputs: dict[str, tuple[ir.DataType, list[int | None]]]
+    render: Callable[..., Any],
+    inputs: dict[str, tuple[ir.DataType, list[int | None]]],
+    dtype: ir.DataType = ir.DataType.FLOAT,
 ) -> Callable[..., NDArray[Any]]:
     """An operator as a graph of its own, run by onnxruntime."""
     values = [
@@ -34,7 +37,6 @@ def rendered(
     ]
     graph = subgraph(render, values)
     graph.opset_imports[""] = 20
-    dtype = ir.DataType.INT64 if render is render_positions else ir.DataType.FLOAT
     graph.outputs[0].type = ir.TensorType(dtype)
     content = ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -55,6 +57,16 @@ class Attention:
     size: int = 8
     causal: bool = False
     window: int = 0
+    softcap: float = 0.0
+    reach: int = 0  # R of the table of biases; 0 for none
+
+    @property
+    def table(self) -> Floats | None:
+        """(heads, 2 R + 1), so large that a wrong bias is seen."""
+        if not self.reach:
+            return None
+        rng = np.random.default_rng(seed=0)
+        return rng.standard_normal((self.heads, 2 * self.reach + 1), dtype=np.float32)
 
     def draw(self, length: int) -> list[Floats]:
         """Query, key and value of one text."""
@@ -65,8 +77,9 @@ class Attention:
     def plain(self, *texts: list[Floats]) -> Floats:
         states = (torch.from_numpy(each) for each in _packed(texts))
         lengths = torch.tensor([text[0].shape[1] for text in texts], dtype=torch.int32)
-        options = (self.size, 0.5, self.causal, self.window)
-        attended: Floats = packed.attention(*states, lengths, *options).numpy()
+        table = None if self.table is None else torch.from_numpy(self.table)
+        options = (self.size, 0.5, self.causal, self.window, self.softcap)
+        attended: Floats = packed.attention(*states, lengths, table, *options).numpy()
         return attended
 
 
@@ -75,22 +88,29 @@ def onnx(kind: Attention) -> Callable[..., list[Floats]]:
     """Takes texts; gives each one's (length, heads * size)."""
 
     def attention(query: Any, key: Any, value: Any, seq_lens: Any) -> Any:
-        options = (kind.size, 0.5, kind.causal, kind.window)
-        return render_attention(query, key, value, seq_lens, *options)
+        return render(query, key, value, seq_lens, None)
 
-    run = rendered(
-        attention,
-        {
-            "query": (ir.DataType.FLOAT, [1, None, kind.heads * kind.size]),
-            "key": (ir.DataType.FLOAT, [1, None, kind.shared * kind.size]),
-            "value": (ir.DataType.FLOAT, [1, None, kind.shared * kind.size]),
-            "seq_lens": (ir.DataType.INT32, [None]),
-        },
-    )
+    def biased(query: Any, key: Any, value: Any, seq_lens: Any, table: Any) -> Any:
+        return render(query, key, value, seq_lens, table)
+
+    def render(query: Any, key: Any, value: Any, seq_lens: Any, table: Any) -> Any:
+        options = (kind.size, 0.5, kind.causal, kind.window, kind.softcap)
+        return render_attention(query, key, value, seq_lens, table, *options)
+
+    tables = [] if kind.table is None else [kind.table]
+    inputs: dict[str, tuple[ir.DataType, list[int | None]]] = {
+        "query": (ir.DataType.FLOAT, [1, None, kind.heads * kind.size]),
+        "key": (ir.DataType.FLOAT, [1, None, kind.shared * kind.size]),
+        "value": (ir.DataType.FLOAT, [1, None, kind.shared * kind.size]),
+        "seq_lens": (ir.DataType.INT32, [None]),
+    }
+    if tables:
+        inputs["table"] = ir.DataType.FLOAT, list(tables[0].shape)
+    run = rendered(biased if tables else attention, inputs)
 
     def attend(*texts: list[Floats]) -> list[Floats]:
         lengths = np.array([text[0].shape[1] for text in texts], dtype=np.int32)
-        return np.split(run(*_packed(texts), lengths)[0], np.cumsum(lengths)[:-1])
+        return np.split(run(*_packed(texts), lengths, *tables)[0], np.cumsum(lengths)[:-1])
 
     return attend
 
@@ -107,6 +127,9 @@ KINDS = {
     "causal and local": Attention(causal=True, window=100),
     "grouped": Attention(heads=4),
     "causal and grouped": Attention(shared=1, causal=True, size=16),
+    "bounded": Attention(softcap=1.5, causal=True, window=100),
+    "biased": Attention(reach=40, heads=4),
+    "biased far": Attention(reach=700),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
@@ -161,15 +184,20 @@ def test_what_is_not_a_number_stays_within_its_text(lengths: list[int], sick: in
     assert [bool(np.isnan(text).any()) for text in found] == [n == sick for n in range(3)]
 
 
+@pytest.mark.parametrize("padding", [-1, 0, 1])
 @pytest.mark.parametrize("lengths", SHORT + LONG, ids=str)
-def test_positions_agree_with_the_plain_ones(lengths: list[int]) -> None:
-    run = rendered(
-        render_positions,
-        {"input_ids": (ir.DataType.INT64, [None]), "seq_lens": (ir.DataType.INT32, [None])},
-    )
-    ids = np.arange(sum(lengths))
+def test_positions_agree_with_the_plain_ones(lengths: list[int], padding: int) -> None:
+    def render_positions_of(input_ids: Any, seq_lens: Any) -> Any:
+        return render_positions(input_ids, seq_lens, padding)
 
-    expected = packed.positions(torch.from_numpy(ids), torch.tensor(lengths)).tolist()
+    run = rendered(
+        render_positions_of,
+        {"input_ids": (ir.DataType.INT64, [None]), "seq_lens": (ir.DataType.INT32, [None])},
+        ir.DataType.INT64,
+    )
+    ids = np.random.default_rng(seed=1).integers(0, 4, size=sum(lengths))  # padding among them
+
+    expected = packed.positions(torch.from_numpy(ids), torch.tensor(lengths), padding).tolist()
     assert expected == run(ids, np.array(lengths, dtype=np.int32)).tolist()
 
 
@@ -184,7 +212,14 @@ def pooling(mode: str) -> Callable[..., Floats]:
     )
 
 
-@pytest.mark.parametrize("mode", ["mean", "cls", "last_token"])
+def test_padding_in_a_text_has_its_own_position_and_counts_for_none() -> None:
+    """As RoBERTa: Source: transformers, create_position_ids_from_input_ids."""
+    ids, lengths = torch.tensor([7, 1, 8, 9, 1, 7]), torch.tensor([4, 2])
+
+    assert [2, 1, 3, 4, 1, 2] == packed.positions(ids, lengths, 1).tolist()
+
+
+@pytest.mark.parametrize("mode", packed.POOLINGS)
 @pytest.mark.parametrize("lengths", SHORT + LONG, ids=str)
 def test_pooling_agrees_with_the_plain_one(mode: str, lengths: list[int]) -> None:
     states = torch.randn(sum(lengths), 5)
@@ -195,8 +230,9 @@ def test_pooling_agrees_with_the_plain_one(mode: str, lengths: list[int]) -> Non
     np.testing.assert_allclose(found, expected, atol=TOLERANCE)
 
 
-def test_pooling_gives_a_text_the_same_bytes_whatever_its_neighbours() -> None:
-    pool = pooling("mean")
+@pytest.mark.parametrize("mode", packed.POOLINGS)
+def test_pooling_gives_a_text_the_same_bytes_whatever_its_neighbours(mode: str) -> None:
+    pool = pooling(mode)
     texts = [
         np.random.default_rng(seed=n).standard_normal((n, 5), dtype=np.float32)
         for n in range(1, 40)
@@ -209,10 +245,23 @@ def test_pooling_gives_a_text_the_same_bytes_whatever_its_neighbours() -> None:
     np.testing.assert_array_equal(alone, together)
 
 
-def test_pooling_keeps_what_is_not_a_number_within_its_text() -> None:
+@pytest.mark.parametrize("mode", packed.POOLINGS)
+def test_pooling_agrees_with_sentence_transformers(mode: str) -> None:
+    theirs = Pooling(5, mode)
+    texts = [torch.randn(length, 5) for length in (1, 2, 7)]
+
+    found = packed.pool(torch.cat(texts), torch.tensor([1, 2, 7]), mode)
+
+    for text, ours in zip(texts, found, strict=True):
+        features = {"token_embeddings": text[None], "attention_mask": torch.ones(1, len(text))}
+        torch.testing.assert_close(theirs(features)["sentence_embedding"][0], ours)
+
+
+@pytest.mark.parametrize("mode", packed.POOLINGS)
+def test_pooling_keeps_what_is_not_a_number_within_its_text(mode: str) -> None:
     states = np.ones((9, 5), dtype=np.float32)
     states[:2] = np.nan
 
-    found = pooling("mean")(states, np.array([2, 6, 1], dtype=np.int32))
+    found = pooling(mode)(states, np.array([2, 6, 1], dtype=np.int32))
 
     assert [True, False, False] == np.isnan(found).any(axis=1).tolist()

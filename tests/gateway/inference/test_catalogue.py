@@ -10,6 +10,7 @@ import pytest
 from gateway.errors import AmbiguousModel, TritonUnavailable, UnknownModel
 from gateway.inference.catalogue import Catalogue, ServedModel, describe
 from gateway.inference.embedder import Ensemble, Repository, State
+from gateway.inference.prompts import Prompts
 from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder
 
 pytestmark = pytest.mark.anyio
@@ -66,9 +67,18 @@ UNKNOWN, LATER = "422 model_not_found", "503 service_unavailable"
 
 
 def test_a_model_is_what_its_parameters_say() -> None:
-    expected = ServedModel(MODEL, ENSEMBLE, ("large",), 1024, 512, True, "abc", 7)
+    expected = ServedModel(
+        MODEL, ENSEMBLE, ("large",), 1024, 512, True, "abc", 7, Prompts(), similarity=None
+    )
     assert expected == describe(Ensemble(ENSEMBLE, parameters=PARAMETERS), created=7)
     assert (MODEL, "mxbai-embed-large-v1", "large") == expected.names
+
+
+def test_a_model_has_the_prompts_and_the_similarity_of_its_checkpoint() -> None:
+    parameters = {"prompts": '{"q": "query: "}', "default_prompt_name": "q", "similarity": "dot"}
+    found = describe(ensemble("m", **parameters), created=7)
+    assert (Prompts({"q": "query: "}, "q"), "dot") == (found.prompts, found.similarity)
+    assert describe(ensemble("m", similarity=""), created=7).similarity is None
 
 
 @pytest.mark.parametrize(
@@ -247,6 +257,10 @@ BROKEN = [
     (ensemble("m", aliases='"abc"'), "unreadable"),
     (ensemble("m", aliases="[1]"), "unreadable"),
     (ensemble("m", aliases='["a b"]'), "unreadable"),
+    (ensemble("m", aliases="[" * 100_000), "unreadable"),
+    (ensemble("m", prompts="[]"), "unreadable"),
+    (ensemble("m", default_prompt_name="q"), "unreadable"),
+    (ensemble("m", similarity="maxsim"), "unreadable"),
     (Ensemble("m", parameters=PARAMETERS | {"served_name": "../m"}), "unreadable"),
     (Ensemble("m", parameters={"served_name": "m"}), "unreadable"),
 ]
@@ -255,8 +269,11 @@ BROKEN = [
 @pytest.mark.parametrize(
     ("broken", "why"),
     BROKEN,
-    ids=["dimensions", "aliases", "number", "string", "numbers", "alias", "id", "missing"],
-)
+    ids=[
+        "dimensions", "aliases", "number", "string", "numbers", "alias", "brackets", "prompts",
+        "default-prompt", "similarity", "id", "missing",
+    ],
+)  # fmt: skip
 async def test_what_cannot_be_read_keeps_the_gateway_from_being_ready(
     broken: Ensemble, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import base64
 import hashlib
 import json
+import tracemalloc
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import httpx
@@ -121,10 +123,10 @@ async def test_options_reach_the_embedder(
         headers={"x-request-id": "r1"},
     )
     (call,) = embedder.calls
-    assert (call.ensemble, call.texts, call.dimensions) == (ENSEMBLE, (b"q: a", b"q: b"), 256)
+    assert (call.ensemble, call.texts, call.dimensions) == (ENSEMBLE, (b"q:a", b"q:b"), 256)
     assert (call.normalized, call.truncation, call.request_id) == (False, "start", "r1")
     assert call.number_formats == ("float", "int8")
-    assert call.token_estimates == [4, 4]
+    assert call.token_estimates == [3, 3]
 
 
 async def test_models_are_listed(client: httpx.AsyncClient) -> None:
@@ -132,6 +134,109 @@ async def test_models_are_listed(client: httpx.AsyncClient) -> None:
     assert (model["id"], model["object"], model["owned_by"]) == (MODEL, "model", "mixedbread-ai")
     assert isinstance(model["created"], int)
     assert (model["dimensions"], model["max_length"]) == (1024, 512)
+    schema = (await client.get("/openapi.json")).json()["components"]["schemas"]["Model"]
+    assert list(schema["properties"]) == list(model)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, ({}, None, None)),
+        ({"prompts": "{}", "default_prompt_name": "", "similarity": ""}, ({}, None, None)),
+        (
+            {
+                "prompts": '{"查": "查询\uff1a", "d": ""}',
+                "default_prompt_name": "查",
+                "similarity": "dot",
+            },
+            ({"查": "查询\uff1a", "d": ""}, "查", "dot"),
+        ),
+    ],
+    ids=["exported-before", "none", "all"],
+)
+async def test_a_model_shows_its_prompts_and_its_similarity(
+    client: httpx.AsyncClient,
+    app: Starlette,
+    embedder: FakeEmbedder,
+    parameters: dict[str, str],
+    expected: tuple[object, ...],
+) -> None:
+    await serve_with(app, embedder, **parameters)
+    (listed,) = (await client.get("/v1/models")).json()["data"]
+    assert expected == tuple(
+        listed[key] for key in ("prompts", "default_prompt_name", "similarity")
+    )
+    assert listed == (await client.get(f"/v1/models/{MODEL}")).json()
+
+
+async def serve_with(app: Starlette, embedder: FakeEmbedder, **parameters: str) -> None:
+    """Changes what the fake's ensemble says of itself."""
+    embedder.repositories = Repository([Ensemble(ENSEMBLE, parameters=PARAMETERS | parameters)])
+    await app.state.gateway.catalogue.refresh()
+
+
+DEFAULT_PROMPT = {"prompts": '{"d": "", "q": "is query:"}', "default_prompt_name": "q"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "texts", "tokens"),
+    [
+        ({}, (b"is query:a b", b"is query:c"), 9),
+        ({"prompt": None}, (b"is query:a b", b"is query:c"), 9),
+        ({"prompt": "is query:"}, (b"is query:a b", b"is query:c"), 9),
+        ({"prompt": ""}, (b"a b", b"c"), 7),
+        ({"prompt": "q"}, (b"q a b", b"q c"), 9),  # never a name
+    ],
+    ids=["absent", "null", "by-hand", "empty", "another"],
+)
+async def test_the_default_prompt_is_that_of_calls_that_give_none(
+    client: httpx.AsyncClient,
+    app: Starlette,
+    embedder: FakeEmbedder,
+    fields: dict[str, Any],
+    texts: tuple[bytes, ...],
+    tokens: int,
+) -> None:
+    """Usage counts it, as it counts a prompt that is given."""
+    await serve_with(app, embedder, **DEFAULT_PROMPT)
+    response = await embed(client, input=["a b", "c"], **fields)
+    (call,) = embedder.calls
+    assert (texts, tokens) == (call.texts, response.json()["usage"]["prompt_tokens"])
+    assert [ceil(len(text) / 3) + 2 for text in texts] == call.token_estimates
+
+
+async def test_a_text_is_too_long_with_the_default_prompt_before_it(
+    client: httpx.AsyncClient, app: Starlette, embedder: FakeEmbedder
+) -> None:
+    await serve_with(app, embedder, **DEFAULT_PROMPT)
+    text = "a " * 510  # with two special tokens at the limit
+    sent = {"input": ["a", text], "truncation_strategy": "none"}
+    response = await embed(client, **sent)
+    assert (422, "input_too_long") == (response.status_code, response.json()["error"]["code"])
+    assert [{"index": 1, "length": 513}] == response.json()["details"]["overflows"]
+    assert (await embed(client, **sent, prompt="")).status_code == 200
+
+
+async def test_room_for_the_prompt_of_every_text_is_taken_before_it_is_copied(
+    client: httpx.AsyncClient, app: Starlette, embedder: FakeEmbedder
+) -> None:
+    """A short body can ask for 256 times the default prompt."""
+    long = json.dumps({"q": "x" * 60_000})
+    await serve_with(app, embedder, prompts=long, default_prompt_name="q")
+    ledger, room = app.state.gateway.ledger, app.state.gateway.settings.max_inflight_bytes
+    embedder.pause_seconds = 0.1
+    call = asyncio.create_task(embed(client, input=["bread", "!"], dimensions=1))
+    await wait_until(lambda: embedder.calls)
+    assert [60_000 * 2 + 1 + 6 + 2 * 4] == list(ledger.held_bytes().values())
+    await call
+    ledger.open(Caller(b"other")).hold(room - 10 * 2**20)
+    tracemalloc.start()
+    try:
+        assert (await embed(client, input=["a"] * 256)).status_code == 429
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    assert (await embed(client, input=["a"] * 256, prompt="", dimensions=1)).status_code == 200
 
 
 async def test_models_are_listed_with_the_names_that_mean_them(

@@ -28,7 +28,7 @@ def ask(**fields: object) -> EmbeddingRequest:
 
 
 def test_defaults_are_applied() -> None:
-    expected = EmbeddingRequest("m", (b"x",), True, None, ("float",), "end")
+    expected = EmbeddingRequest("m", (b"x",), None, True, None, ("float",), "end")
     assert expected == ask()
 
 
@@ -94,7 +94,6 @@ def test_a_required_field_is_missing(field: str, fields: dict[str, Any]) -> None
         ("input", [1, 2]),
         ("input", [[1, 2]]),
         ("input", [True]),
-        ("prompt", ""),
         ("prompt", "p" * 257),
         ("prompt", 1),
         ("normalized", 1),
@@ -248,23 +247,18 @@ def test_bounds_are_inclusive(texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "text", "joined"),
+    ("fields", "prompt"),
     [
-        ("query:", "bread", "query: bread"),
-        ("query: ", "bread", "query: bread"),
-        ("query:", "\nbread", "query:\nbread"),
-        ("query:", "", "query:"),
-        ("frage:\u3000", "Brot", "frage:\u3000Brot"),
+        ({}, None),
+        ({"prompt": None}, None),
+        ({"prompt": ""}, ""),
+        ({"prompt": "q: "}, "q: "),
+        ({"prompt": "😀" * 256}, "😀" * 256),  # counted in code points
     ],
+    ids=["absent", "null", "empty", "given", "longest"],
 )
-def test_one_space_joins_prompt_and_text_if_neither_has_one(
-    prompt: str, text: str, joined: str
-) -> None:
-    assert (joined.encode(),) == ask(prompt=prompt, input=[text]).texts
-
-
-def test_prompts_are_counted_in_code_points() -> None:
-    assert ask(prompt="😀" * 256).texts[0].startswith("😀".encode())
+def test_an_empty_prompt_is_not_an_absent_one(fields: dict[str, Any], prompt: str | None) -> None:
+    assert prompt == ask(**fields).prompt
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Architectures that transformers has not taken over, as their published descriptions have them."""
