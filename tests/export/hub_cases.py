@@ -452,11 +452,14 @@ def main() -> None:
             ended = case.run(place)
             told = ended.err.removeprefix("export: ") or ended.out
             told = told.replace(place.hub.endpoint, "HUB").replace(home, "~").strip()
-            known = REPOSITORIES.get(case.checkpoint, REPOSITORIES["org/full"])
             told = told.replace("\n", "<br>")
-            print(
-                f"| {name} | {ended.code} | {ended.fetched_bytes} | {known.size_bytes} | {told} |"
-            )
+            print(f"| {name} | {ended.code} | {ended.fetched_bytes} | {needed(case)} | {told} |")
+
+
+def needed(case: Case) -> int:
+    """Bytes that an export needs of the commit that is asked for."""
+    revised = [held for held in (OLDER, PROPOSED) if held.commit in case.told]
+    return next(iter(revised), REPOSITORIES.get(case.checkpoint, FULL)).size_bytes
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class LocalHub:
         self.asked: list[str] = []  # method, path, range
         self.stopping = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.hub = self
+        self._server.hub, self._server.resets = self, set()
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
@@ -134,6 +134,15 @@ def local_hub(models: dict[str, Model]) -> Iterator[LocalHub]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     hub: LocalHub
+    resets: set[Any]  # connections that end with RST
+
+    def shutdown_request(self, request: Any) -> None:
+        """Without the FIN of the base class where a reset is meant."""
+        if request not in self.resets:
+            return super().shutdown_request(request)
+        linger_zero_seconds = struct.pack("ii", 1, 0)
+        request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_zero_seconds)
+        return self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients hang up here as a matter of course."""
@@ -242,11 +251,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._hang_up(fault.reset)
 
     def _hang_up(self, reset: bool) -> None:
-        if reset:  # SO_LINGER of 0 s sends RST
-            linger = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        if reset:
+            self.server.resets.add(self.connection)
         self.close_connection = True
-        self.wfile.flush()
 
     def _spoil(self, fault: Fault) -> bool:
         """Whether something else than the answer was sent."""
