@@ -74,7 +74,12 @@ def export_model(options: ExportOptions, report: Report = print) -> ExportResult
 
     Raises: ExportError, OSError; whatever is raised, what the output held is whole.
     """
-    checkpoint = resolve(options.checkpoint, options.revision)
+
+    def look(folder: Path) -> None:
+        with translated(folder) as (read, _):
+            check(read, options.ignored)
+
+    checkpoint = resolve(options.checkpoint, options.revision, report, look)
     _check_output(options.output, checkpoint)
     with locked(options.output, report) as output:
         request = _request(options, checkpoint)
@@ -85,6 +90,7 @@ def export_model(options: ExportOptions, report: Report = print) -> ExportResult
                 return ExportResult(known, fresh=False, replaced=swept)
             report("A file is not the one that was verified: exporting again")
         check_room(output, options.serving)
+        look(checkpoint.folder)
         return _export(output, options, checkpoint, request, report)
 
 
@@ -138,7 +144,6 @@ def _build(
     model_onnx = version_folder(staged, "encoder") / "model.onnx"
     report(f"Reading {options.checkpoint}")
     with translated(checkpoint.folder) as (folder, line):
-        check(folder, options.ignored)
         reference = load(folder, options.pooling, options.max_length)
     spec = reference.spec
     for note in (*([line] if line else []), *notes(spec)):

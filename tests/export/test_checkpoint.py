@@ -59,7 +59,7 @@ def test_modules_are_read_in_their_order(write: Write) -> None:
     ("files", "expected"),
     [
         (["model.safetensors", "pytorch_model.bin"], "model.safetensors"),
-        (["model-00001-of-00002.safetensors"], "model.safetensors"),
+        (["model.safetensors.index.json"], "model.safetensors"),
         (["pytorch_model.bin", "pytorch_model-00001-of-00001.bin"], "pytorch_model.bin"),
     ],
     ids=["both", "shards", "pickles alone"],

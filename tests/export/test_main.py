@@ -204,7 +204,7 @@ def test_the_trace_of_an_unexpected_error_is_shown_if_asked_for(
 BARE = """
 import sys
 
-MISSING = {"huggingface_hub", "onnx", "onnxruntime", "onnxscript", "onnx_ir", "optimum",
+MISSING = {"httpx2", "huggingface_hub", "onnx", "onnxruntime", "onnxscript", "onnx_ir", "optimum",
            "safetensors", "tokenizers", "torch", "tqdm", "transformers"}
 
 class Bare:
