@@ -20,6 +20,8 @@ from tests.export.hub_cases import CASES, CUT, PATIENCE_SECONDS, ROOT, Ended, Pl
 from tests.export.hub_models import BIG, FULL, OLDER, WEIGHTS, Repository, files
 from tests.export.hub_server import STRANGER, TOKEN, Fault, Model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
@@ -144,7 +146,6 @@ def test_an_interrupt_ends_a_download_at_once(place: Place) -> None:
     assert (130, 1) == (started.returncode, told.count(b"\n"))
 
 
-@pytest.mark.slow
 def test_a_model_of_the_hub_is_exported_and_known_again_without_it(
     place: Place, tmp_path: Path
 ) -> None:
