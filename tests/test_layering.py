@@ -32,7 +32,7 @@ GATEWAY = [
 ]
 EXPORT = [
     {"export.architectures", "export.errors", "export.steps", "export.writing"},
-    {"export.checkpoint", "export.names", "export.translations"},
+    {"export.checkpoint", "export.names", "export.soundness", "export.translations"},
     {"export.graph"},
     {"export.reference", "export.repository"},
     {"export.contents", "export.long_texts", "export.manifest", "export.verification"},
