@@ -6,6 +6,7 @@ would leave out without a word is stopped before: by `export.guard`, and here in
 
 import logging
 import math
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -32,10 +33,13 @@ from transformers.utils import logging as transformers_logging
 
 from export.architectures import jina_bert
 from export.checkpoint import POOLINGS, ModelSpec, PoolingOption, module_entries, weight_files
-from export.errors import UnsupportedModel, one_line
+from export.errors import UnsupportedModel, told
 from export.graph.encoder import convert, convert_table, most_positions
+from export.soundness import check_finite, check_order, check_shapes, named
 
 UNLIMITED_TOKENS = 32_768  # of a text, where neither the checkpoint nor its positions have an end
+# A class of anybody else's is sentence-transformers' to refuse.
+OUR_TRANSFORMER = re.compile(r"sentence_transformers\..*\.Transformer")
 GROWING_ROPE = {"dynamic", "longrope"}  # above the original length angles depend on the length
 # Of a head that no text embedding goes through, or a buffer that is computed anew.
 UNUSED_WEIGHTS = re.compile(
@@ -55,7 +59,9 @@ class _Transformer(Transformer):
     loading: dict[str, Any]
 
     def _load_model(self, *args: Any, **kwargs: Any) -> PreTrainedModel:
-        loaded: Any = super()._load_model(*args, output_loading_info=True, **kwargs)
+        # Other shapes are told by name and not by a report to a terminal.
+        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        loaded: Any = super()._load_model(*args, **kwargs)
         model: PreTrainedModel
         model, self.loading = loaded
         return model
@@ -215,22 +221,30 @@ def load(
     """
     weights = weight_files(folder)
     jina_bert.register()
-    with quiet():
-        try:
-            model = _read(folder, pooling, weights.endswith(".safetensors"))
-        except UnsupportedModel:
-            raise
-        except Exception as error:  # of whatever library reads a part of it
-            reason = one_line(error).replace(f"{folder}/", "").replace(str(folder), "the folder")
-            raise UnsupportedModel(f"the checkpoint cannot be read: {reason}") from error
+    with quiet(), told(UnsupportedModel, "the checkpoint cannot be read", folder):
+        model = _read(folder, pooling, weights.endswith(".safetensors"))
     model.eval()
+    check_order(model)
     normalized = isinstance(model[-1], Normalize)
     while isinstance(model[-1], Normalize):
         del model[-1]
+    with quiet(), told(UnsupportedModel, "the checkpoint cannot embed a text", folder):
+        return _described(model, normalized, max_length, weights)
+
+
+def _described(
+    model: SentenceTransformer, normalized: bool, max_length: int | None, weights: str
+) -> Reference:
     if isinstance(model[0], StaticEmbedding):
+        check_finite(model)
         return StaticReference(model, _describe_table(model, normalized, max_length, weights))
     transformer = modules(model)[0]
+    if not isinstance(transformer, _Transformer):  # made by them of another kind of model
+        raise UnsupportedModel(
+            "config_sentence_transformers.json: model_type is not SentenceTransformer"
+        )
     _check_loaded(transformer)
+    check_finite(model)
     _check_tokenizer(model)
     _check_vocabulary(transformer)
     return TransformerReference(model, _describe(model, normalized, max_length, weights))
@@ -238,15 +252,23 @@ def load(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The libraries' own messages and bars off: what matters is said in our lines."""
+    """The libraries' own messages and bars off: what matters is said in our lines.
+
+    Nothing at all reaches the standard error, where Rust prints its panics without asking.
+    """
     loggers = [logging.getLogger(name) for name in ("sentence_transformers", "transformers")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
     try:
         yield
     finally:
+        os.dup2(kept, 2)
+        os.close(kept)
         transformers_logging.enable_progress_bar()
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -275,7 +297,7 @@ def _read(folder: Path, pooling: PoolingOption | None, safetensors: bool) -> Sen
         return SentenceTransformer(
             modules=[transformer, _pooling(transformer, pooling)], device="cpu"
         )
-    kinds = {kind: _Transformer for kind, _ in entries if kind.endswith(".Transformer")}
+    kinds = {kind: _Transformer for kind, _ in entries if OUR_TRANSFORMER.fullmatch(kind)}
     model: SentenceTransformer = SentenceTransformer._load_with_module_classes(
         str(folder), kinds, device="cpu", model_kwargs=weights, **arguments
     )
@@ -290,13 +312,13 @@ def _pooling(transformer: Transformer, pooling: PoolingOption) -> Pooling:
 
 def _check_loaded(module: _Transformer) -> None:
     """Raises: UnsupportedModel unless all weights are used, and all that is needed is there."""
+    check_shapes(module.loading["mismatched_keys"])
     for kind, what in (("missing", "are no weights for"), ("unexpected", "is nothing that uses")):
         keys = [key for key in module.loading[f"{kind}_keys"] if not UNUSED_WEIGHTS.fullmatch(key)]
         if keys:
-            named = ", ".join(sorted(keys)[:3]) + (f" and {len(keys) - 3} more" if keys[3:] else "")
             raise UnsupportedModel(
                 f"the weights are not those of {module.config.model_type} as transformers has it: "
-                f"there {what} {named}"
+                f"there {what} {named(sorted(keys))}"
             )
 
 
@@ -306,6 +328,11 @@ def _check_tokenizer(model: SentenceTransformer) -> None:
         raise UnsupportedModel("tokenizer_config.json: the tokenizer has no fast form")
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made of nothing by transformers
         raise UnsupportedModel("there is no tokenizer.json, nor another vocabulary of a tokenizer")
+    if tokenizer.truncation_side != "right":  # of either of its files
+        raise UnsupportedModel(
+            f"tokenizer_config.json: long texts are cut at the {tokenizer.truncation_side}, and "
+            "what is served cuts them at the right unless a call asks for the other end"
+        )
     if not tokenizer("")["input_ids"]:
         raise UnsupportedModel(
             "tokenizer.json: an empty text gives no token; the post-processor must add a special "
@@ -391,6 +418,8 @@ def _limit(model: SentenceTransformer, max_length: int | None) -> int:
     stated = model.max_seq_length  # of sentence_bert_config.json, else of the tokenizer's file
     if stated is None or not math.isfinite(stated) or stated > 10**9:  # 1e30 is "no limit"
         stated = reach or getattr(config, "max_position_embeddings", None)
+    if isinstance(stated, float):  # theirs fails at its first text
+        raise UnsupportedModel(f"{stated} tokens, the longest text, is no whole number")
     if not stated:
         raise UnsupportedModel("the checkpoint states no maximum length: give --max-length")
     return min(int(stated), reach or int(stated))
