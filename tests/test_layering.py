@@ -34,7 +34,7 @@ EXPORT = [
     {"export.architectures", "export.errors", "export.steps", "export.writing"},
     {"export.checkpoint_files", "export.guard", "export.hub_errors"},
     {"export.hub"},
-    {"export.checkpoint", "export.names", "export.soundness", "export.translations"},
+    {"export.checkpoint", "export.names", "export.translations"},
     {"export.graph"},
     {"export.reference", "export.repository"},
     {"export.contents", "export.long_texts", "export.manifest", "export.verification"},

@@ -13,7 +13,8 @@ from sentence_transformers import SentenceTransformer
 
 from export.checkpoint import DEFAULT_CHECKPOINT, ModelSpec, resolve
 from export.errors import CheckpointNotFound, UnsupportedModel
-from export.reference import UNLIMITED_TOKENS, load
+from export.reference import load
+from export.reference.description import UNLIMITED_TOKENS
 from export.translations import translated
 from tests.checkpoints import make_checkpoint
 
@@ -318,7 +319,7 @@ def test_a_translated_checkpoint_is_named_and_not_its_links(tmp_path: Path) -> N
     with pytest.raises(UnsupportedModel) as error, translated(folder) as (read, _):
         load(read)
 
-    assert str(error.value).startswith(f"{folder}: ")
+    assert str(error.value).startswith(f"{folder} ")
     assert "translated-" not in str(error.value)
 
 
