@@ -29,7 +29,7 @@ from export.checkpoint import POOLINGS, PoolingOption, module_entries, weight_fi
 from export.errors import UnsupportedModel, told
 from export.reference.description import describe, describe_table
 from export.reference.model import Reference, StaticReference, TransformerReference, modules
-from export.reference.soundness import check_finite, check_order, check_shapes, named
+from export.reference.soundness import check_finite, check_order, check_shapes, check_words, named
 
 # A class of anybody else's is sentence-transformers' to refuse.
 OUR_TRANSFORMER = re.compile(r"sentence_transformers\..*\.Transformer")
@@ -80,6 +80,7 @@ def load(
 def _described(
     model: SentenceTransformer, normalized: bool, max_length: int | None, weights: str
 ) -> Reference:
+    check_words(getattr(model.tokenizer, "backend_tokenizer", model.tokenizer))
     if isinstance(model[0], StaticEmbedding):
         check_finite(model)
         return StaticReference(model, describe_table(model, normalized, max_length, weights))

@@ -323,6 +323,18 @@ def test_a_translated_checkpoint_is_named_and_not_its_links(tmp_path: Path) -> N
     assert "translated-" not in str(error.value)
 
 
+@pytest.mark.parametrize("architecture", ["bert", "static"])
+def test_words_that_would_take_hours_are_refused(architecture: str, tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / architecture, architecture)
+    path = next(folder.rglob("tokenizer.json"))
+    content = json.loads(path.read_text())
+    content["model"]["max_input_chars_per_word"] = 1_000_000
+    path.write_text(json.dumps(content))
+
+    with pytest.raises(UnsupportedModel, match="max_input_chars_per_word 1000000 lets one word"):
+        load(folder)
+
+
 def broken_weights(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"\x08" + b"\0" * 40)
 
