@@ -34,6 +34,8 @@ POOLINGS: dict[PoolingOption, str] = {
     "max": "max",
     "weighted_mean": "weightedmean",
 }
+# Where sentence-transformers does not look at what the pooling says.
+INSTRUCTORS = tuple(f"hkunlp/instructor-{size}" for size in ("base", "large", "xl"))
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # the first that is there
 
 
@@ -116,6 +118,28 @@ def module_entries(folder: Path) -> list[tuple[str, str]]:
     return [
         (entry["type"], entry["path"]) for entry in _read_json(folder / "modules.json", default=[])
     ]
+
+
+def check_instructor(checkpoint: str, folder: Path) -> None:
+    """sentence-transformers leaves the prompt out of these poolings, and knows them by their name.
+
+    checkpoint  as it was asked for
+
+    Raises: UnsupportedModel unless the pooling says itself that the prompt counts.
+    """
+    name = folder.resolve().name if Path(checkpoint).is_dir() else checkpoint.rpartition("/")[2]
+    if "instructor" not in name.lower():
+        return
+    for kind, path in module_entries(folder):
+        place = f"{path}/config.json"
+        if kind.endswith(".Pooling") and (
+            checkpoint in INSTRUCTORS
+            or _read_json(folder / place, default={}).get("include_prompt") is not True
+        ):
+            raise UnsupportedModel(
+                f"{place}: Instructor models leave the prompt's tokens out of the pooling, which "
+                "is not served; of one that does not, the file says include_prompt true"
+            )
 
 
 def weight_files(folder: Path) -> str:

@@ -9,7 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, PoolingOption, resolve
+from export.checkpoint import (
+    DEFAULT_CHECKPOINT,
+    Checkpoint,
+    ModelSpec,
+    PoolingOption,
+    check_instructor,
+    resolve,
+)
 from export.contents import check_room, holdings
 from export.errors import WrongOption
 from export.manifest import (
@@ -73,6 +80,7 @@ def export_model(options: ExportOptions, report: Report = print) -> ExportResult
     Raises: ExportError, OSError; whatever is raised, what the output held is whole.
     """
     checkpoint = resolve(options.checkpoint, options.revision)
+    check_instructor(options.checkpoint, checkpoint.folder)
     _check_output(options.output, checkpoint)
     with locked(options.output, report) as output:
         request = _request(options, checkpoint)
