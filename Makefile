@@ -8,6 +8,7 @@ ALIASES ?=
 MATRYOSHKA ?=
 PRECISION ?= fp32
 MAX_LENGTH ?=
+OPTIONS ?=
 HOST = 127.0.0.1
 PORT ?= 8000
 REPOSITORY ?=
@@ -43,8 +44,8 @@ serve: $(if $(REPOSITORY),.venv/serve,export) .serving ## Export MODEL if needed
 .serving: # in single quotes, so that make starts it without a shell
 	@$(BIN)/python -m gateway.local --repository '$(or $(REPOSITORY),$(OUTPUT))' --host '$(HOST)' --port '$(PORT)'
 
-export: .venv/serve ## Export MODEL (a Hub id or a folder) to OUTPUT; SERVED_NAME, ALIASES, MATRYOSHKA=1, MAX_LENGTH, PRECISION
-	@$(BIN)/python -m export $(if $(MODEL),"$(MODEL)") --output "$(OUTPUT)" --precision "$(PRECISION)" $(if $(SERVED_NAME),--served-name "$(SERVED_NAME)") $(if $(ALIASES),--alias "$(ALIASES)") $(if $(MATRYOSHKA),--matryoshka) $(if $(MAX_LENGTH),--max-length "$(MAX_LENGTH)")
+export: .venv/serve ## Export MODEL (a Hub id or a folder) to OUTPUT; SERVED_NAME, ALIASES, MATRYOSHKA=1, MAX_LENGTH, PRECISION, OPTIONS
+	@$(BIN)/python -m export $(if $(MODEL),"$(MODEL)") --output "$(OUTPUT)" --precision "$(PRECISION)" $(if $(SERVED_NAME),--served-name "$(SERVED_NAME)") $(if $(ALIASES),--alias "$(ALIASES)") $(if $(MATRYOSHKA),--matryoshka) $(if $(MAX_LENGTH),--max-length "$(MAX_LENGTH)") $(OPTIONS)
 
 test: .venv/dev ## All three rings: fast, slow, and the real Triton
 	$(BIN)/pytest

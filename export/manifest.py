@@ -20,7 +20,8 @@ LIBRARIES = (
 )
 PACKAGES = (
     "export",
-    *("export.architectures", "export.graph", "export.steps", "export.steps.tokenization"),
+    *("export.architectures", "export.graph", "export.guard"),
+    *("export.steps", "export.steps.tokenization"),
 )
 
 

@@ -9,16 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.checkpoint import (
-    DEFAULT_CHECKPOINT,
-    Checkpoint,
-    ModelSpec,
-    PoolingOption,
-    check_instructor,
-    resolve,
-)
+from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, PoolingOption, resolve
 from export.contents import check_room, holdings
-from export.errors import WrongOption
+from export.errors import UnsupportedModel, WrongOption
+from export.guard import check, check_name
 from export.manifest import (
     Manifest,
     exporter_digest,
@@ -57,6 +51,7 @@ class ExportOptions:
     revision: str | None = None  # commit, tag or branch of a Hub id
     pooling: PoolingOption | None = None  # None: as the checkpoint says
     max_length: int | None = None  # tokens; None: as the checkpoint says
+    ignored: tuple[str, ...] = ()  # keys that nobody reads, known to change nothing
     force: bool = False  # export again even if nothing changed
 
 
@@ -79,8 +74,13 @@ def export_model(options: ExportOptions, report: Report = print) -> ExportResult
 
     Raises: ExportError, OSError; whatever is raised, what the output held is whole.
     """
-    checkpoint = resolve(options.checkpoint, options.revision)
-    check_instructor(options.checkpoint, checkpoint.folder)
+
+    def look(folder: Path) -> None:
+        check_name(options.checkpoint, folder)
+        with translated(folder) as (read, _):
+            check(read, options.ignored)
+
+    checkpoint = resolve(options.checkpoint, options.revision, report, look)
     _check_output(options.output, checkpoint)
     with locked(options.output, report) as output:
         request = _request(options, checkpoint)
@@ -91,6 +91,7 @@ def export_model(options: ExportOptions, report: Report = print) -> ExportResult
                 return ExportResult(known, fresh=False, replaced=swept)
             report("A file is not the one that was verified: exporting again")
         check_room(output, options.serving)
+        look(checkpoint.folder)
         return _export(output, options, checkpoint, request, report)
 
 
@@ -152,7 +153,7 @@ def _build(
     tokenizer = reference.tokenizer()
     with writing(tokenizer_json):
         tokenizer.save(str(tokenizer_json))
-    report(f"Converting the encoder to ONNX, {serving.precision}")
+    report(f"Converting {reference.size / 1e6:,.1f} million weights to ONNX, {serving.precision}")
     quality = _write_encoder(reference, tokenizer_json, model_onnx, serving)
     added = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
     windows = windows_hold(tokenizer_json, spec.max_length, added)
@@ -199,7 +200,7 @@ def _write_encoder(
     """Write model.onnx in the asked precision; int8 is compared with float32 on the way."""
     from export.graph.calibration import watch_inputs
     from export.graph.encoder import write_model
-    from export.graph.int8 import use_int8
+    from export.graph.int8 import linears, use_int8
     from export.graph.quality import calibration_texts, compare, embed_corpus
     from export.steps.tokenization import PackedTokenizer
 
@@ -207,6 +208,11 @@ def _write_encoder(
     write_model(model, model_onnx)
     if serving.precision == "fp32":
         return None
+    if not linears(model):
+        raise UnsupportedModel(
+            f"a {reference.spec.architecture} model multiplies no weights that int8 could round: "
+            "export with --precision fp32"
+        )
     tokenizer = PackedTokenizer(tokenizer_json, reference.spec.max_length)
     exact = embed_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "fp32")
     use_int8(model, watch_inputs(model, tokenizer, calibration_texts()))
@@ -221,6 +227,7 @@ def _request(options: ExportOptions, checkpoint: Checkpoint) -> dict[str, Any]:
         "revision": checkpoint.revision,
         "pooling": options.pooling,
         "max_length": options.max_length,
+        "ignored": options.ignored,
         "serving": asdict(options.serving),
         "exporter": exporter_digest(),
         "versions": library_versions(),
@@ -236,6 +243,7 @@ def _command(options: ExportOptions) -> str:
     words += ["--revision", options.revision] if options.revision else []
     words += ["--pooling", options.pooling] if options.pooling else []
     words += ["--max-length", str(options.max_length)] if options.max_length else []
+    words += [word for key in options.ignored for word in ("--ignore", key)]
     words += [word for alias in serving.aliases for word in ("--alias", alias)]
     words += ["--matryoshka"] if serving.matryoshka else []
     words += ["--precision", serving.precision]

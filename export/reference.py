@@ -73,6 +73,11 @@ class Reference(ABC):
         self.model = model
         self.spec = spec
 
+    @property
+    def size(self) -> int:
+        """Weights of the model."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
     @abstractmethod
     def tokenizer(self) -> Tokenizer:
         """A copy of the tokenizer as it is served, without padding and truncation."""
@@ -217,7 +222,7 @@ def load(
             raise
         except Exception as error:  # of whatever library reads a part of it
             reason = one_line(error).replace(f"{folder}/", "").replace(str(folder), "the folder")
-            raise UnsupportedModel(f"{folder}: it cannot be read ({reason})") from error
+            raise UnsupportedModel(f"the checkpoint cannot be read: {reason}") from error
     model.eval()
     normalized = isinstance(model[-1], Normalize)
     while isinstance(model[-1], Normalize):
@@ -225,10 +230,10 @@ def load(
     if isinstance(model[0], StaticEmbedding):
         return StaticReference(model, _describe_table(model, normalized, max_length, weights))
     transformer = modules(model)[0]
-    _check_loaded(folder, transformer)
+    _check_loaded(transformer)
     _check_tokenizer(model)
     _check_vocabulary(transformer)
-    return TransformerReference(model, _describe(folder, model, normalized, max_length, weights))
+    return TransformerReference(model, _describe(model, normalized, max_length, weights))
 
 
 @contextmanager
@@ -254,7 +259,7 @@ def _read(folder: Path, pooling: PoolingOption | None, safetensors: bool) -> Sen
     if not entries:
         if pooling is None:
             raise UnsupportedModel(
-                f"{folder} holds no modules.json that says how tokens become one vector: "
+                "the checkpoint holds no modules.json that says how tokens become one vector: "
                 f"give --pooling {{{','.join(POOLINGS)}}}"
             )
         # Pinned to text: of a tokenizer with a chat template it would make a conversation.
@@ -283,15 +288,15 @@ def _pooling(transformer: Transformer, pooling: PoolingOption) -> Pooling:
     return Pooling(transformer.get_embedding_dimension(), POOLINGS[pooling])
 
 
-def _check_loaded(folder: Path, module: _Transformer) -> None:
+def _check_loaded(module: _Transformer) -> None:
     """Raises: UnsupportedModel unless all weights are used, and all that is needed is there."""
-    for kind, what in (("missing", "no weights for {}"), ("unexpected", "nothing that uses {}")):
+    for kind, what in (("missing", "are no weights for"), ("unexpected", "is nothing that uses")):
         keys = [key for key in module.loading[f"{kind}_keys"] if not UNUSED_WEIGHTS.fullmatch(key)]
         if keys:
             named = ", ".join(sorted(keys)[:3]) + (f" and {len(keys) - 3} more" if keys[3:] else "")
             raise UnsupportedModel(
-                f"{folder}: its weights are not those of {module.config.model_type} as "
-                f"transformers has it: there is {what.format(named)}"
+                f"the weights are not those of {module.config.model_type} as transformers has it: "
+                f"there {what} {named}"
             )
 
 
@@ -322,10 +327,10 @@ def _check_vocabulary(module: _Transformer) -> None:
 
 
 def _describe(
-    folder: Path, model: SentenceTransformer, normalized: bool, max_length: int | None, weights: str
+    model: SentenceTransformer, normalized: bool, max_length: int | None, weights: str
 ) -> ModelSpec:
     transformer, pooling, *_ = modules(model)
-    limit = _limit(folder, model, max_length)
+    limit = _limit(model, max_length)
     model.max_seq_length = limit
     _check_room(model, limit)
     probe = model.preprocess(["a"], prompt="")
@@ -373,7 +378,7 @@ def _modes(pooling: Pooling) -> tuple[str, ...]:
     return (modes,) if isinstance(modes, str) else tuple(modes)
 
 
-def _limit(folder: Path, model: SentenceTransformer, max_length: int | None) -> int:
+def _limit(model: SentenceTransformer, max_length: int | None) -> int:
     """The tokens of a text: as given, or what the checkpoint states as far as positions reach."""
     transformer = modules(model)[0].model
     config, reach = transformer.config, _reach(transformer)
@@ -387,7 +392,7 @@ def _limit(folder: Path, model: SentenceTransformer, max_length: int | None) -> 
     if stated is None or not math.isfinite(stated) or stated > 10**9:  # 1e30 is "no limit"
         stated = reach or getattr(config, "max_position_embeddings", None)
     if not stated:
-        raise UnsupportedModel(f"{folder} states no maximum length: give --max-length")
+        raise UnsupportedModel("the checkpoint states no maximum length: give --max-length")
     return min(int(stated), reach or int(stated))
 
 

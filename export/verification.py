@@ -91,7 +91,7 @@ def verify(
     )
     alone, *others = _compositions(encoder, rows, serving)
     measured = replace(measure(texts, rows, expected, alone, others), windows=windows)
-    _check_bounds(measured, MIN_COSINE[serving.precision])
+    _check_bounds(measured, serving.precision)
     return measured
 
 
@@ -196,14 +196,15 @@ def _cosines(found: Floats, expected: Floats) -> NDArray[np.float64]:
     return np.nan_to_num(cosines, nan=-1.0)
 
 
-def _check_bounds(measured: Verification, min_cosine: float) -> None:
-    if measured.min_cosine < min_cosine:
+def _check_bounds(measured: Verification, precision: Precision) -> None:
+    advice = "" if precision == "fp32" else ": export with --precision fp32"
+    if measured.min_cosine < MIN_COSINE[precision]:
         raise VerificationFailed(
-            f"cosine {measured.min_cosine:.6f} to the reference, at least {min_cosine} is needed; "
-            f"text {measured.min_cosine_text!r}"
+            f"cosine {measured.min_cosine:.6f} to the reference for the text "
+            f"{measured.min_cosine_text!r}, at least {MIN_COSINE[precision]} is needed{advice}"
         )
     if measured.max_composition_difference > MAX_COMPOSITION_DIFFERENCE:
         raise VerificationFailed(
             f"the same text differs by {measured.max_composition_difference:.1e} among other "
-            f"neighbours, at most {MAX_COMPOSITION_DIFFERENCE:.0e} is allowed"
+            f"neighbours, at most {MAX_COMPOSITION_DIFFERENCE:.0e} is allowed{advice}"
         )

@@ -32,6 +32,8 @@ GATEWAY = [
 ]
 EXPORT = [
     {"export.architectures", "export.errors", "export.steps", "export.writing"},
+    {"export.checkpoint_files", "export.guard", "export.hub_errors"},
+    {"export.hub"},
     {"export.checkpoint", "export.names", "export.translations"},
     {"export.graph"},
     {"export.reference", "export.repository"},

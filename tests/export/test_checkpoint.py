@@ -7,13 +7,7 @@ from typing import Any
 
 import pytest
 
-from export.checkpoint import (
-    DEFAULT_CHECKPOINT,
-    check_instructor,
-    module_entries,
-    resolve,
-    weight_files,
-)
+from export.checkpoint import DEFAULT_CHECKPOINT, module_entries, resolve, weight_files
 from export.errors import CheckpointNotFound, ExportError, UnsupportedModel
 
 CONFIG = {
@@ -53,41 +47,6 @@ def write(tmp_path: Path) -> Write:
     return write_files
 
 
-INCLUDED = {"pooling_mode": "mean", "include_prompt": True}
-EXCLUDED = {"pooling_mode": "mean", "include_prompt": False}
-
-
-@pytest.mark.parametrize(
-    ("checkpoint", "pooling", "refused"),
-    [
-        ("hkunlp/instructor-large", {}, True),
-        ("hkunlp/instructor-xl", INCLUDED, True),
-        ("somebody/my-Instructor", {}, True),
-        ("somebody/my-Instructor", EXCLUDED, True),
-        ("somebody/my-Instructor", INCLUDED, False),
-        ("instructors/bert", {}, False),
-    ],
-)
-def test_a_pooling_that_leaves_the_prompt_out_by_its_name_is_refused(
-    write: Write, checkpoint: str, pooling: dict[str, Any], refused: bool
-) -> None:
-    folder = write(pooling=pooling)
-    if not refused:
-        check_instructor(checkpoint, folder)
-        return
-    with pytest.raises(UnsupportedModel, match=r"1_Pooling/config\.json: Instructor models leave"):
-        check_instructor(checkpoint, folder)
-
-
-def test_the_name_of_a_folder_counts_as_well(write: Write) -> None:
-    folder = write()
-    check_instructor(str(folder), folder)
-
-    renamed = folder.rename(folder.with_name("instructor-base"))
-    with pytest.raises(UnsupportedModel):
-        check_instructor(str(renamed), renamed)
-
-
 def test_modules_are_read_in_their_order(write: Write) -> None:
     folder = write()
     assert [(entry["type"], entry["path"]) for entry in MODULES] == module_entries(folder)
@@ -100,7 +59,7 @@ def test_modules_are_read_in_their_order(write: Write) -> None:
     ("files", "expected"),
     [
         (["model.safetensors", "pytorch_model.bin"], "model.safetensors"),
-        (["model-00001-of-00002.safetensors"], "model.safetensors"),
+        (["model.safetensors.index.json"], "model.safetensors"),
         (["pytorch_model.bin", "pytorch_model-00001-of-00001.bin"], "pytorch_model.bin"),
     ],
     ids=["both", "shards", "pickles alone"],

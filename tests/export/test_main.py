@@ -50,7 +50,7 @@ def test_every_option_arrives(asked: Options) -> None:
         *("org/checkpoint", "--served-name", "org/m", "--alias", "a, b,,a", "--alias", "c"),
         *("--matryoshka", "--revision", "main", "--pooling", "cls", "--max-length", "128"),
         *("--precision", "int8", "--threads", "3", "--instances", "2", "--no-spinning"),
-        *("--micro-batch-tokens", "64", "--force"),
+        *("--micro-batch-tokens", "64", "--force", "--ignore", "a", "--ignore", "b"),
     )
     serving = Serving(
         served_name="org/m",
@@ -69,6 +69,7 @@ def test_every_option_arrives(asked: Options) -> None:
         revision="main",
         pooling="cls",
         max_length=128,
+        ignored=("a", "b"),
         force=True,
     )
 
@@ -203,7 +204,7 @@ def test_the_trace_of_an_unexpected_error_is_shown_if_asked_for(
 BARE = """
 import sys
 
-MISSING = {"huggingface_hub", "onnx", "onnxruntime", "onnxscript", "onnx_ir", "optimum",
+MISSING = {"httpx2", "huggingface_hub", "onnx", "onnxruntime", "onnxscript", "onnx_ir", "optimum",
            "safetensors", "tokenizers", "torch", "tqdm", "transformers"}
 
 class Bare:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,6 +172,72 @@ def test_a_name_that_is_taken_is_a_conflict(bert: Path, bert_cls: Path, tmp_path
         run(bert_cls, tmp_path / "models", name="x/bert")
 
     assert before == snapshot(tmp_path / "models")
+
+
+def test_a_key_that_nobody_reads_is_refused_until_somebody_ignores_it(
+    bert: Path, tmp_path: Path
+) -> None:
+    checkpoint = shutil.copytree(bert, tmp_path / "checkpoint")
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"see_both_ways": True}))
+
+    with pytest.raises(UnsupportedModel, match="give --ignore see_both_ways"):
+        run(checkpoint, tmp_path / "models")
+
+    manifest = run(checkpoint, tmp_path / "models", ignored=("see_both_ways",)).manifest
+    assert "--ignore see_both_ways" in manifest.check
+
+
+def test_code_of_the_repository_is_refused_before_anything_is_loaded(
+    bert: Path, tmp_path: Path
+) -> None:
+    checkpoint = shutil.copytree(bert, tmp_path / "checkpoint")
+    config = json.loads((checkpoint / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "modeling.Own"}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    (checkpoint / "model.safetensors").write_bytes(b"")
+
+    with pytest.raises(UnsupportedModel, match=r"own code, .*modeling\.Own"):
+        run(checkpoint, tmp_path / "models")
+
+
+def test_int8_is_offered_where_there_is_something_to_round(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", "static")
+    serving = Serving(served_name="static", precision="int8")
+    options = ExportOptions(output=tmp_path / "m", checkpoint=str(checkpoint), serving=serving)
+
+    with pytest.raises(UnsupportedModel, match="export with --precision fp32"):
+        export_model(options, report=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "line"),
+    [
+        ("bge-m3", "Its weights come from pytorch_model.bin, of which nothing but tensors is read"),
+        ("default-prompt", "Texts that are sent without a prompt get its default one, 'query: '"),
+        ("default-prompt", "It is meant for the dot product: calls need normalized: false"),
+        ("gte-new", "Its own code, Alibaba-NLP/new-impl--modeling.NewModel, is not run: it is gte"),
+        ("static", "It is a static model: mean pooling, 24 dimensions, 32768 tokens of a text"),
+    ],
+)
+def test_an_export_says_what_must_be_known_of_a_model(
+    architecture: str, line: str, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", architecture)
+    options = ExportOptions(
+        output=tmp_path / "m", checkpoint=str(checkpoint), serving=Serving(served_name="a")
+    )
+    lines: list[str] = []
+
+    def stop_at_the_conversion(said: str) -> None:
+        lines.append(said)
+        if said.startswith("Converting"):
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        export_model(options, report=stop_at_the_conversion)
+
+    assert [said for said in lines if said.startswith(line)]
 
 
 class Interrupted(BaseException):
