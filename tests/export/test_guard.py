@@ -718,3 +718,11 @@ def test_the_name_of_a_folder_counts_as_well(write: Write) -> None:
     renamed = folder.rename(folder.with_name("instructor-base"))
     with pytest.raises(UnsupportedModel):
         check_name(str(renamed), renamed)
+
+
+def test_own_code_is_told_before_an_adapter_that_only_it_knows(write: Write) -> None:
+    folder = write(with_modules(TRANSFORMER | {"type": "custom_st.Transformer"}, POOLING))
+    (folder / "adapters").mkdir()
+    (folder / "adapters/adapter_config.json").write_text("{}")
+
+    assert 'own code, "custom_st.Transformer"' in refusal(folder)
