@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _end("interrupted; what the output holds is whole", INTERRUPTED)
     except ExportError as error:
+        if given.traceback and error.__cause__ is not None:
+            traceback.print_exception(error)
         return _end(str(error), error.exit_code)
     except OSError as error:
         return _end(f"{error.filename or given.output}: {error.strerror or error}", 1)
@@ -147,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         help="let waiting encoder threads sleep: less CPU, slower lone texts",
     )
     add("--force", action="store_true", help="export again even if nothing changed")
-    add("--traceback", action="store_true", help="show where an unexpected error came from")
+    add("--traceback", action="store_true", help="show where a library's error came from")
     return parser
 
 

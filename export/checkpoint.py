@@ -92,9 +92,18 @@ def module_entries(folder: Path) -> list[tuple[str, str]]:
 
     Raises: CheckpointNotFound if the list is not readable.
     """
-    return [
-        (entry["type"], entry["path"]) for entry in _read_json(folder / "modules.json", default=[])
-    ]
+    listed = _read_json(folder / "modules.json", default=[])
+    if not isinstance(listed, list) or not all(map(_is_module, listed)):
+        raise CheckpointNotFound(
+            f"{folder / 'modules.json'} is no list of modules, each with a type and a path"
+        )
+    return [(entry["type"], entry["path"]) for entry in listed]
+
+
+def _is_module(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(key), str) for key in ("type", "path")
+    )
 
 
 def weight_files(folder: Path) -> str:
@@ -117,5 +126,5 @@ def _read_json(path: Path, default: Any = None) -> Any:
         return default
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointNotFound(f"{path} is not JSON: {error}") from error

@@ -10,6 +10,9 @@ ExportError
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 LONGEST = 240  # characters of somebody else's error within our sentence
 
@@ -56,9 +59,35 @@ class RepositoryConflict(ExportError):
     exit_code = 7
 
 
-def one_line(error: BaseException) -> str:
-    """A library's error as a part of our sentence: its kind and first lines, without colours."""
+@contextmanager
+def told(kind: type[ExportError], what: str, folder: Path | None = None) -> Iterator[None]:
+    """Whatever a library raises within becomes one sentence; what it raised is its cause.
+
+    Errors that say enough go on as they are: ours, and those of a file that this machine cannot
+    read or write.
+
+    folder  whose path a library may repeat for each of its files
+
+    Raises: the kind, ExportError, OSError.
+    """
+    try:
+        yield
+    except BaseException as error:
+        is_panic = type(error).__name__ == "PanicException"  # of a library in Rust
+        says_enough = isinstance(error, ExportError) or bool(getattr(error, "errno", None))
+        if says_enough or not (is_panic or isinstance(error, Exception)):
+            raise
+        raise kind(f"{what} ({one_line(error, folder)})") from error
+
+
+def one_line(error: BaseException, folder: Path | None = None) -> str:
+    """A library's error as a part of our sentence: its kind and first lines, without colours.
+
+    folder  that the sentence names already
+    """
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    if folder is not None:
+        text = text.replace(f"{folder}/", "").replace(str(folder), "the folder")
     words = " ".join(text.split())
     shortened = words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
     return f"{type(error).__name__}: {shortened}" if shortened else type(error).__name__

@@ -20,7 +20,7 @@ LIBRARIES = (
 )
 PACKAGES = (
     "export",
-    *("export.architectures", "export.graph", "export.guard"),
+    *("export.architectures", "export.graph", "export.guard", "export.reference"),
     *("export.steps", "export.steps.tokenization"),
 )
 

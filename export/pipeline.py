@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, PoolingOption, resolve
 from export.contents import check_room, holdings
-from export.errors import UnsupportedModel, WrongOption
+from export.errors import (
+    ConversionFailed,
+    UnsupportedModel,
+    VerificationFailed,
+    WrongOption,
+    told,
+)
 from export.guard import check, check_name
 from export.manifest import (
     Manifest,
@@ -150,18 +156,22 @@ def _build(
     for note in (*([line] if line else []), *notes(spec)):
         report(note)
     write_steps(staged)
-    tokenizer = reference.tokenizer()
-    with writing(tokenizer_json):
-        tokenizer.save(str(tokenizer_json))
+    with told(UnsupportedModel, "tokenizer.json: a copy of it cannot be made"):
+        tokenizer = reference.tokenizer()
+        with writing(tokenizer_json):
+            tokenizer.save(str(tokenizer_json))
     report(f"Converting {reference.size / 1e6:,.1f} million weights to ONNX, {serving.precision}")
-    quality = _write_encoder(reference, tokenizer_json, model_onnx, serving)
+    with told(ConversionFailed, "the model cannot be converted"):
+        quality = _write_encoder(reference, tokenizer_json, model_onnx, serving)
     added = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
-    windows = windows_hold(tokenizer_json, spec.max_length, added)
+    with told(UnsupportedModel, "tokenizer.json: it cannot read a long text"):
+        windows = windows_hold(tokenizer_json, spec.max_length, added)
     if not windows:
         report("This tokenizer reads long texts whole: in windows their tokens would be others")
     write_step_configs(staged, spec, serving, windows)
     report("Verifying the staged files against sentence-transformers")
-    verification = verify(tokenizer_json, model_onnx, reference, serving, windows)
+    with told(VerificationFailed, "a text cannot be embedded"):
+        verification = verify(tokenizer_json, model_onnx, reference, serving, windows)
     edition = seal(staged)
     folders = assemble(staged, spec, serving, checkpoint.revision, edition)
     manifest = Manifest(

@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from export.errors import CheckpointNotFound
+from export.errors import CheckpointNotFound, ExportError
 
 Config = dict[str, Any]
 
@@ -46,7 +46,10 @@ def translated(folder: Path) -> Iterator[tuple[Path, str | None]]:
                 (home / entry.name).symlink_to(entry.resolve())
         for name, content in changed.items():
             (home / name).write_text(json.dumps(content), encoding="utf-8")
-        yield home, line
+        try:
+            yield home, line
+        except ExportError as error:  # what is wrong with the links is so with the checkpoint
+            raise type(error)(str(error).replace(str(home), str(folder))) from error
 
 
 def _read(path: Path) -> Config:

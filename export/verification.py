@@ -86,9 +86,9 @@ def verify(
     texts = hurting_texts(packed, limit, special_tokens(reference.tokenizer()))
     rows = check_tokens(packed, reference, texts)
     texts, rows = embedded(texts, rows)
-    expected = np.stack(
-        [reference.embed(row) for row in tqdm(rows, desc="Verifying", unit="text", leave=False)]
-    )
+    with tqdm(rows, desc="Verifying", unit="text", leave=False) as bar:  # gone before an error
+        expected = np.stack([reference.embed(row) for row in bar])
+    _check_finite(texts, expected)
     alone, *others = _compositions(encoder, rows, serving)
     measured = replace(measure(texts, rows, expected, alone, others), windows=windows)
     _check_bounds(measured, serving.precision)
@@ -139,6 +139,16 @@ def embedded(
     first = next((index for index, row in enumerate(rows) if len(row) > LONG_TOKENS), None)
     kept = [i for i, row in enumerate(rows) if len(row) <= LONG_TOKENS or i == first]
     return [texts[i] for i in kept], [cut[i] for i in kept]
+
+
+def _check_finite(texts: list[str], expected: Floats) -> None:
+    """Raises: VerificationFailed if sentence-transformers gives vectors that hold no numbers."""
+    for text, vector in zip(texts, expected, strict=True):
+        if not np.isfinite(vector).all():
+            raise VerificationFailed(
+                "sentence-transformers itself gives numbers that are not finite, for the text "
+                f"{text[:60]!r}"
+            )
 
 
 def _compositions(

@@ -90,6 +90,24 @@ def test_a_broken_file_is_named(write: Write, content: str) -> None:
         weight_files(folder)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [{}, "0", 7, ["Transformer"], [{"type": "a.B"}], [{"type": None, "path": ""}]],
+    ids=str,
+)
+def test_a_list_of_modules_holds_modules(write: Write, content: Any) -> None:
+    with pytest.raises(CheckpointNotFound, match=r"modules\.json is no list of modules"):
+        module_entries(write(modules=content))
+
+
+def test_brackets_without_end_are_no_json(write: Write) -> None:
+    folder = write()
+    (folder / "modules.json").write_text("[" * 100_000)
+
+    with pytest.raises(CheckpointNotFound, match=r"modules\.json is not JSON"):
+        module_entries(folder)
+
+
 def test_a_folder_without_a_configuration_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(CheckpointNotFound, match=r"no config\.json"):
         weight_files(tmp_path)

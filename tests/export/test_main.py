@@ -12,7 +12,7 @@ import pytest
 from export import __main__ as command
 from export.__main__ import main
 from export.checkpoint import DEFAULT_CHECKPOINT
-from export.errors import RepositoryConflict, WrongOption
+from export.errors import RepositoryConflict, UnsupportedModel, WrongOption
 from export.pipeline import ExportOptions, ExportResult
 from export.repository import LIMITS, Serving
 from tests.export.exports import put
@@ -198,6 +198,22 @@ def test_the_trace_of_an_unexpected_error_is_shown_if_asked_for(
 
     assert 70 == main(["--output", "models", "--traceback"])
     assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_the_trace_of_a_library_is_shown_if_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Patched because it needs a checkpoint, and half a minute.
+    def fail(options: ExportOptions, report: object) -> NoReturn:
+        raise UnsupportedModel("a: it cannot be read (ValueError)") from ValueError("of a library")
+
+    monkeypatch.setattr(command, "export_model", fail)
+
+    assert 4 == main(["--output", "models"])
+    assert "export: a: it cannot be read (ValueError)\n" == capsys.readouterr().err
+
+    assert 4 == main(["--output", "models", "--traceback"])
+    assert "ValueError: of a library" in capsys.readouterr().err
 
 
 # A program that has the gateway's libraries alone, as `pip install triton-embeddings` leaves it.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from export import ExportOptions, ExportResult, Serving, export_model
 from export.__main__ import main
@@ -327,6 +328,30 @@ def test_a_refusal_is_one_sentence_and_an_exit_code(
     assert 3 == code
     assert f"export: {checkpoint} holds no config.json\n" == capsys.readouterr().err
     assert not (tmp_path / "models").exists()
+
+
+def test_a_tokenizer_that_cannot_be_copied_is_refused(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", "roberta")
+    content = json.loads((checkpoint / "tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    merged = "".join(content["model"]["merges"][-1])
+    vocabulary[merged] = vocabulary["a"]  # only one of the two is written again
+    (checkpoint / "tokenizer.json").write_text(json.dumps(content))
+
+    with pytest.raises(
+        UnsupportedModel, match=r"tokenizer\.json: a copy of it .* out of vocabulary"
+    ):
+        run(checkpoint, tmp_path / "models")
+
+
+def test_numbers_that_overflow_are_refused(bert: Path, tmp_path: Path) -> None:
+    checkpoint = Path(shutil.copytree(bert, tmp_path / "checkpoint"))
+    weights = load_file(checkpoint / "model.safetensors")
+    weights["encoder.layer.1.output.LayerNorm.weight"] *= 1e38
+    save_file(weights, checkpoint / "model.safetensors")
+
+    with pytest.raises(VerificationFailed, match="numbers that are not finite, for the text ''"):
+        run(checkpoint, tmp_path / "models")
 
 
 def test_every_error_has_its_own_exit_code() -> None:

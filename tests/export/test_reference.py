@@ -13,7 +13,8 @@ from sentence_transformers import SentenceTransformer
 
 from export.checkpoint import DEFAULT_CHECKPOINT, ModelSpec, resolve
 from export.errors import CheckpointNotFound, UnsupportedModel
-from export.reference import UNLIMITED_TOKENS, load
+from export.reference import load
+from export.reference.description import UNLIMITED_TOKENS
 from export.translations import translated
 from tests.checkpoints import make_checkpoint
 
@@ -187,6 +188,139 @@ def test_a_token_without_weights_is_refused(bert: Path) -> None:
 
     with pytest.raises(UnsupportedModel, match=rf"is number {rows}, and the model has weights for"):
         load(bert)
+
+
+def test_weights_of_other_shapes_are_named(bert: Path) -> None:
+    change(bert / "config.json", intermediate_size=96)
+
+    with pytest.raises(
+        UnsupportedModel, match=r"intermediate\.dense\.bias is 64 for 96, .*\d more"
+    ):
+        load(bert)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named(number: float, bert: Path) -> None:
+    weights = weights_of(bert)
+    # Of a token that no text of the verification has.
+    weights["embeddings.word_embeddings.weight"][4, 0] = number
+    save_file(weights, bert / "model.safetensors")
+
+    with pytest.raises(UnsupportedModel, match=r"not finite: embeddings\.word_embeddings\.weight"):
+        load(bert)
+
+
+def set_modules(folder: Path, *kinds: str, **options: Any) -> None:
+    """Modules after each other, those that need options in folders of their own."""
+    entries = [("Transformer", ""), *((kind, f"own_{kind}") for kind in kinds)]
+    for kind, path in entries[1:]:
+        (folder / path).mkdir()
+        (folder / path / "config.json").write_text(json.dumps(options.get(kind, {})))
+    named = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(entries)
+    ]
+    (folder / "modules.json").write_text(json.dumps(named))
+
+
+POOLING = {"word_embedding_dimension": 32}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "sentence"),
+    [
+        (["Normalize", "Pooling"], "a Normalize is not served as module 1"),
+        (["Pooling", "Dropout", "WordWeights"], "a WordWeights is not served as module 3"),
+        ([], "a Transformer without a Pooling gives no embedding"),
+        (["Dense", "Pooling"], "a Dense is not served as module 1"),
+        (["Pooling", "Dense"], "the Dense, module 2, reads 'token_embeddings'"),
+    ],
+    ids=["before the pooling", "of tokens", "alone", "of each token", "of what is not there"],
+)
+def test_modules_that_are_not_served_are_named(kinds: list[str], sentence: str, bert: Path) -> None:
+    dense = {"in_features": 32, "out_features": 32, "module_input_name": "token_embeddings"}
+    words = {"vocab": ["one"], "word_weights": {"one": 2.0}, "unknown_word_weight": 1.0}
+    set_modules(bert, *kinds, Pooling=POOLING, Dense=dense, WordWeights=words)
+    if "Dense" in kinds:
+        layer = torch.nn.Linear(32, 32).state_dict()
+        tensors = {f"linear.{name}": tensor for name, tensor in layer.items()}
+        save_file(tensors, bert / "own_Dense" / "model.safetensors")
+
+    with pytest.raises(UnsupportedModel, match=sentence):
+        load(bert)
+
+
+def test_a_normalize_in_the_middle_is_kept(bert: Path) -> None:
+    set_modules(bert, "Pooling", "Normalize", "Dropout", Pooling=POOLING, Dropout={"dropout": 0.1})
+
+    reference = load(bert)
+
+    assert not reference.spec.normalized
+    assert 1 == pytest.approx(np.linalg.norm(reference.embed(np.array(reference.ids("why?")))))
+
+
+@pytest.mark.parametrize(
+    "kind", ["custom_st.Transformer", "sentence_transfo2mers.models.Transformer"]
+)
+def test_a_transformer_of_somebody_else_is_not_taken_for_theirs(kind: str, bert: Path) -> None:
+    text = (bert / "modules.json").read_text()
+    text = text.replace("sentence_transformers.models.Transformer", kind)
+    (bert / "modules.json").write_text(text)
+
+    with pytest.raises(UnsupportedModel, match=f"module class '{kind}'"):
+        load(bert)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "sentence"),
+    [
+        ("config_sentence_transformers", {"model_type": "CrossEncoder"}, "model_type is not"),
+        ("sentence_bert_config", {"max_seq_length": 10.5}, "10.5 tokens, .* is no whole number"),
+        ("tokenizer_config", {"truncation_side": "left"}, "long texts are cut at the left"),
+        (
+            "tokenizer",
+            {
+                "truncation": {
+                    "direction": "Left",
+                    "max_length": 8,
+                    "strategy": "LongestFirst",
+                    "stride": 0,
+                }
+            },
+            "long texts are cut at the left",
+        ),
+    ],
+)
+def test_what_would_come_out_another_is_refused(
+    file: str, changes: dict[str, Any], sentence: str, bert: Path
+) -> None:
+    change(bert / f"{file}.json", **changes)
+
+    with pytest.raises(UnsupportedModel, match=sentence):
+        load(bert)
+
+
+def test_a_panic_of_a_library_is_one_sentence(
+    bert: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    normalizer = {"type": "Precompiled", "precompiled_charsmap": ""}
+    change(bert / "tokenizer.json", normalizer=normalizer)
+
+    with pytest.raises(UnsupportedModel, match="Cannot parse precompiled_charsmap"):
+        load(bert)
+
+    assert "" == capfd.readouterr().err
+
+
+def test_a_translated_checkpoint_is_named_and_not_its_links(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "gte", "gte-new")
+    (folder / "model.safetensors").unlink()
+
+    with pytest.raises(UnsupportedModel) as error, translated(folder) as (read, _):
+        load(read)
+
+    assert str(error.value).startswith(f"{folder} ")
+    assert "translated-" not in str(error.value)
 
 
 def broken_weights(folder: Path) -> None:

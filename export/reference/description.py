@@ -1,0 +1,109 @@
+"""What is served of a model that sentence-transformers has read."""
+
+import math
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers import PreTrainedModel
+
+from export.checkpoint import ModelSpec
+from export.errors import UnsupportedModel
+from export.graph.encoder import most_positions
+from export.reference.model import modes, modules
+
+UNLIMITED_TOKENS = 32_768  # of a text, where neither the checkpoint nor its positions have an end
+GROWING_ROPE = {"dynamic", "longrope"}  # above the original length angles depend on the length
+
+
+def describe(
+    model: SentenceTransformer, normalized: bool, max_length: int | None, weights: str
+) -> ModelSpec:
+    transformer, pooling, *_ = modules(model)
+    limit = _limit(model, max_length)
+    model.max_seq_length = limit
+    _check_room(model, limit)
+    probe = model.preprocess(["a"], prompt="")
+    with torch.no_grad():
+        dimensions = model(probe)["sentence_embedding"].shape[1]
+    return ModelSpec(
+        architecture=transformer.config.model_type,
+        dimensions=dimensions,
+        max_length=limit,
+        pooling="+".join(modes(pooling)),
+        weights=weights,
+        **_words(model, normalized),
+    )
+
+
+def describe_table(
+    model: SentenceTransformer, normalized: bool, max_length: int | None, weights: str
+) -> ModelSpec:
+    with torch.no_grad():
+        dimensions = model(model.preprocess(["a"]))["sentence_embedding"].shape[1]
+    return ModelSpec(
+        architecture="static",
+        dimensions=dimensions,
+        max_length=max_length or UNLIMITED_TOKENS,
+        pooling="mean",
+        weights=weights,
+        **_words(model, normalized),
+    )
+
+
+def _words(model: SentenceTransformer, normalized: bool) -> dict[str, Any]:
+    """Of a description: prompts, and how vectors are to be compared."""
+    prompts = {name: text for name, text in model.prompts.items() if text}
+    default = model.default_prompt_name
+    return {
+        "prompts": tuple(prompts.items()),
+        "default_prompt_name": default if default in prompts else None,
+        "similarity": model.similarity_fn_name,
+        "normalized": normalized,
+    }
+
+
+def _limit(model: SentenceTransformer, max_length: int | None) -> int:
+    """The tokens of a text: as given, or what the checkpoint states as far as positions reach."""
+    transformer = modules(model)[0].model
+    config, reach = transformer.config, _reach(transformer)
+    if max_length is not None:
+        if reach is not None and max_length > reach:
+            raise UnsupportedModel(
+                f"config.json: the model has {reach} positions, --max-length {max_length} is more"
+            )
+        return max_length
+    stated = model.max_seq_length  # of sentence_bert_config.json, else of the tokenizer's file
+    if stated is None or not math.isfinite(stated) or stated > 10**9:  # 1e30 is "no limit"
+        stated = reach or getattr(config, "max_position_embeddings", None)
+    if isinstance(stated, float):  # theirs fails at its first text
+        raise UnsupportedModel(f"{stated} tokens, the longest text, is no whole number")
+    if not stated:
+        raise UnsupportedModel("the checkpoint states no maximum length: give --max-length")
+    return min(int(stated), reach or int(stated))
+
+
+def _reach(transformer: PreTrainedModel) -> int | None:
+    """Positions that the model has; None where they are computed without an end."""
+    config = transformer.config
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = {
+        rope.get("rope_type"),
+        *(part.get("rope_type") for part in rope.values() if isinstance(part, dict)),
+    }
+    if kinds & GROWING_ROPE:
+        original: int = (
+            rope.get("original_max_position_embeddings") or config.max_position_embeddings
+        )
+        return original
+    return most_positions(transformer)
+
+
+def _check_room(model: SentenceTransformer, limit: int) -> None:
+    """Raises: UnsupportedModel if a text at the limit would be its special tokens alone."""
+    specials = len(model.tokenizer("")["input_ids"])
+    if limit <= specials:
+        raise UnsupportedModel(
+            f"{limit} tokens leave no room for a text beside {specials} special tokens: "
+            f"give --max-length, at least {specials + 1}"
+        )
