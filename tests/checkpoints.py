@@ -9,8 +9,6 @@ from typing import Any
 import torch
 import transformers
 from safetensors.torch import save_file
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import (
     Tokenizer,
     decoders,
@@ -20,9 +18,10 @@ from tokenizers import (
     processors,
     trainers,
 )
-from transformers import AutoModel, PretrainedConfig, PreTrainedTokenizerFast
+from transformers import AutoModel, PretrainedConfig, PreTrainedTokenizerFast, T5EncoderModel
 
 from export.architectures.jina_bert import JinaBertConfig, register
+from export.checkpoint import POOLINGS, PoolingOption
 
 register()
 
@@ -51,6 +50,16 @@ class Architecture:
     changes: dict[str, Any] = field(default_factory=dict)  # of config.json, None removes a key
     tokenizer_changes: dict[str, Any] = field(default_factory=dict)
     weights: str = "safetensors"
+    modules: bool = True  # without their list, --pooling says what is done
+    normalized: bool = False  # a Normalize at the end
+    encoder_only: bool = False  # of T5
+
+    @property
+    def pooling_option(self) -> PoolingOption | None:
+        """What --pooling has to say; None if the checkpoint says it."""
+        if self.modules:
+            return None
+        return next(option for option, mode in POOLINGS.items() if mode == self.pooling)
 
 
 def wordpiece() -> Tokenizer:
@@ -121,9 +130,80 @@ JINA = {
     "feed_forward_type": "geglu", "emb_pooler": "mean", "hidden_act": "gelu",
 }  # fmt: skip
 IDENTITY = "torch.nn.modules.linear.Identity"
+INSTRUCTION = "Instruct: Given a web search query, retrieve relevant passages that answer the query"
+
+
+def prompts(**texts: str) -> dict[str, Any]:
+    """What config_sentence_transformers.json says of them."""
+    return {"prompts": texts, "default_prompt_name": None}
+
+
+# Of Alibaba's code, from before transformers took it over.
+GTE = {
+    "rope_parameters": None,
+    "position_embedding_type": "rope",
+    "layer_norm_type": "layer_norm",
+    "logn_attention_scale": False,
+    "logn_attention_clip1": False,
+    "pack_qkv": True,
+    "unpad_inputs": False,
+    "use_memory_efficient_attention": False,
+}
+GTE_NEW = GTE | {
+    "model_type": "new",
+    "rope_theta": 20000.0,
+    "rope_scaling": {"type": "ntk", "factor": 8.0},
+    "auto_map": {
+        "AutoConfig": "Alibaba-NLP/new-impl--configuration.NewConfig",
+        "AutoModel": "Alibaba-NLP/new-impl--modeling.NewModel",
+    },
+}
+GTE_NATIVE = GTE | {
+    "rope_theta": 160000.0,
+    "auto_map": {
+        "AutoConfig": "configuration_hf_alibaba_nlp_gte.GteConfig",
+        "AutoModel": "modeling_hf_alibaba_nlp_gte.GteModel",
+    },
+}
+# transformers saves the tensors of these two under the names of their repositories' code.
+NOMIC = {
+    "rope_parameters": None,
+    "activation_function": "swiglu",
+    "layer_norm_epsilon": 1e-12,
+    "max_trained_positions": 2048,
+    "n_embd": 32,
+    "n_head": 4,
+    "n_inner": 64,
+    "n_layer": 2,
+    "n_positions": 8192,
+    "rotary_emb_base": 1000,
+    "rotary_emb_fraction": 1.0,
+    "auto_map": {
+        "AutoConfig": "nomic-ai/nomic-bert-2048--configuration_hf_nomic_bert.NomicBertConfig",
+        "AutoModel": "nomic-ai/nomic-bert-2048--modeling_hf_nomic_bert.NomicBertModel",
+    },
+}
+QWEN2_CODE = {
+    "is_causal": False, "auto_map": {"AutoModel": "modeling_qwen.Qwen2Model"}
+}  # fmt: skip
+QWEN2_TOKENIZER = {
+    "add_eos_token": True,
+    "eos_token": "[SEP]",
+    "auto_map": {"AutoTokenizer": ["tokenization_qwen.Qwen2Tokenizer", None]},
+}
+STELLA = prompts(
+    s2p_query=f"{INSTRUCTION}.\nQuery: ",
+    s2s_query="Instruct: Retrieve semantically similar text.\nQuery: ",
+)
 ARCHITECTURES = {
     "bert": Architecture("BertConfig", SMALL, wordpiece),
-    "bert-cls": Architecture("BertConfig", SMALL, wordpiece, "cls"),
+    "bert-cls": Architecture(
+        "BertConfig",
+        SMALL,
+        wordpiece,
+        "cls",
+        settings=prompts(query="Represent this sentence for searching relevant passages: "),
+    ),
     # Positions from padding_idx + 1 = 1 on, in a table of 80.
     "roberta": Architecture("RobertaConfig", SMALL, byte_bpe),
     "xlm-roberta": Architecture("XLMRobertaConfig", SMALL, unigram, "cls"),
@@ -139,12 +219,13 @@ ARCHITECTURES = {
         byte_bpe,
         max_length=100,
     ),
-    "nomic-bert": Architecture("NomicBertConfig", SMALL, wordpiece),
+    "nomic-bert": Architecture("NomicBertConfig", SMALL, wordpiece, changes=NOMIC),
     "qwen3": Architecture(
         "Qwen3Config",
         SMALL | {"num_key_value_heads": 2, "head_dim": 16},
         last_token_bpe,
         "lasttoken",
+        settings=prompts(query=f"{INSTRUCTION}\nQuery:", document=""),
     ),
     # Positions from padding_idx + 1 = 2 on.
     "mpnet": Architecture("MPNetConfig", SMALL, wordpiece),
@@ -177,12 +258,7 @@ ARCHITECTURES = {
             {"out_features": 96, "bias": False, "activation_function": IDENTITY},
             {"out_features": 32, "bias": False, "activation_function": IDENTITY},
         ),
-        settings={
-            "prompts": {
-                "query": "task: search result | query: ",
-                "document": "title: none | text: ",
-            }
-        },
+        settings=prompts(query="task: search result | query: ", document="title: none | text: "),
     ),
     "labse": Architecture("BertConfig", SMALL, wordpiece, "cls", dense=({"out_features": 32},)),
     "distiluse": Architecture(
@@ -221,27 +297,7 @@ ARCHITECTURES = {
     "eurobert": Architecture("EuroBertConfig", SMALL, byte_bpe),
     "jina-v3-hf": Architecture("JinaEmbeddingsV3Config", SMALL, unigram),
     "gte-new": Architecture(
-        "GteConfig",
-        SMALL | {"hidden_size": 64},
-        unigram,
-        "cls",
-        changes={
-            "model_type": "new",
-            "rope_parameters": None,
-            "rope_theta": 20000.0,
-            "rope_scaling": {"type": "ntk", "factor": 8.0},
-            "position_embedding_type": "rope",
-            "layer_norm_type": "layer_norm",
-            "logn_attention_scale": False,
-            "logn_attention_clip1": False,
-            "pack_qkv": True,
-            "unpad_inputs": False,
-            "use_memory_efficient_attention": False,
-            "auto_map": {
-                "AutoConfig": "Alibaba-NLP/new-impl--configuration.NewConfig",
-                "AutoModel": "Alibaba-NLP/new-impl--modeling.NewModel",
-            },
-        },
+        "GteConfig", SMALL | {"hidden_size": 64}, unigram, "cls", changes=GTE_NEW
     ),
     "jina-v2": Architecture(
         "JinaBertConfig",
@@ -270,12 +326,9 @@ ARCHITECTURES = {
         DECODER | {"vocab_size": 450},
         unfinished_bpe,
         "lasttoken",
-        changes={"is_causal": False, "auto_map": {"AutoModel": "modeling_qwen.Qwen2Model"}},
-        tokenizer_changes={
-            "add_eos_token": True,
-            "eos_token": "[SEP]",
-            "auto_map": {"AutoTokenizer": ["tokenization_qwen.Qwen2Tokenizer", None]},
-        },
+        settings=prompts(query=f"{INSTRUCTION}\nQuery: "),
+        changes=QWEN2_CODE,
+        tokenizer_changes=QWEN2_TOKENIZER,
     ),
     "llama-bidirectional": Architecture(
         "LlamaConfig",
@@ -288,7 +341,76 @@ ARCHITECTURES = {
             "auto_map": {"AutoModel": "llama_bidirectional_model.LlamaBidirectionalModel"},
         },
     ),
+    "multilingual-minilm": Architecture("BertConfig", SMALL, unigram),
+    "xlm-roberta-mean": Architecture(
+        "XLMRobertaConfig",
+        SMALL,
+        unigram,
+        normalized=True,
+        settings=prompts(query="query: ", passage="passage: "),
+    ),
+    "roberta-cls": Architecture("RobertaConfig", SMALL, byte_bpe, "cls", normalized=True),
+    "mpnet-cls": Architecture(
+        "MPNetConfig", SMALL, wordpiece, "cls", settings={"similarity_fn_name": "dot"}
+    ),
+    "modernbert-cls": Architecture("ModernBertConfig", SMALL, byte_bpe, "cls"),
+    "nomic-bert-cls": Architecture(
+        "NomicBertConfig",
+        SMALL,
+        wordpiece,
+        "cls",
+        settings=prompts(query="Represent this sentence for searching relevant passages: "),
+        changes=NOMIC,
+    ),
+    "arctic-m-v2": Architecture(
+        "GteConfig", SMALL, unigram, "cls", settings=prompts(query="query: "), changes=GTE_NATIVE
+    ),
+    "mistral": Architecture(
+        "MistralConfig",
+        DECODER | {"sliding_window": 16},
+        byte_bpe,
+        "lasttoken",
+        normalized=True,
+        settings=prompts(web_search_query=f"{INSTRUCTION}\nQuery: "),
+    ),
+    "contriever": Architecture("BertConfig", SMALL, wordpiece, modules=False),
+    "specter": Architecture("BertConfig", SMALL, wordpiece, "cls", modules=False),
+    "stella-400m": Architecture(
+        "GteConfig",
+        SMALL | {"hidden_size": 64},
+        wordpiece,
+        dense=({"out_features": 48, "activation_function": IDENTITY},),
+        settings=STELLA,
+        changes=GTE_NEW | {"rope_scaling": {"type": "ntk", "factor": 2.0}},
+    ),
+    "stella-1.5b": Architecture(
+        "Qwen2Config",
+        DECODER | {"vocab_size": 450},
+        unfinished_bpe,
+        dense=({"out_features": 48, "activation_function": IDENTITY},),
+        settings=STELLA,
+        changes=QWEN2_CODE,
+        tokenizer_changes=QWEN2_TOKENIZER,
+    ),
+    "sentence-t5": Architecture(
+        "T5Config",
+        T5,
+        unigram,
+        dense=({"out_features": 32, "bias": False, "activation_function": IDENTITY},),
+        normalized=True,
+        encoder_only=True,
+    ),
     "static": Architecture("", {"embedding_dim": 24}, wordpiece, None, max_length=32_768),
+    # As model2vec writes it: at the root, beside a configuration that nobody reads.
+    "potion": Architecture(
+        "",
+        {"embedding_dim": 24},
+        wordpiece,
+        None,
+        max_length=32_768,
+        normalized=True,
+        changes={"model_type": "model2vec", "architectures": ["StaticModel"], "normalize": True},
+    ),
 }
 
 
@@ -300,15 +422,22 @@ def make_checkpoint(
     max_length  tokens, if not the architecture's own
     options     of the transformers configuration, beside those of the architecture
     """
-    kind = ARCHITECTURES[architecture]
+    return write_checkpoint(folder, ARCHITECTURES[architecture], max_length=max_length, **options)
+
+
+def write_checkpoint(
+    folder: Path, kind: Architecture, *, max_length: int | None = None, **options: Any
+) -> Path:
+    """The same for a structure without a name."""
     tokenizer = kind.tokenizer()
     torch.manual_seed(0)
     limit = max_length or kind.max_length
     if kind.pooling is None:
-        _static(tokenizer, **kind.options).save(str(folder))
+        _write_static(folder, kind, tokenizer)
         return folder
+    config: Any = _config(kind, tokenizer.get_vocab_size(), options)
     # Of T5 the whole, as its checkpoints may hold it.
-    model: Any = AutoModel.from_config(_config(kind, tokenizer.get_vocab_size(), options))
+    model: Any = T5EncoderModel(config) if kind.encoder_only else AutoModel.from_config(config)
     _spread(model)
     model.save_pretrained(folder)
     _change(folder / "config.json", kind.changes)
@@ -317,12 +446,22 @@ def make_checkpoint(
         torch.save(model.state_dict(), folder / "pytorch_model.bin")
     _save_tokenizer(tokenizer, folder, limit)
     _change(folder / "tokenizer_config.json", kind.tokenizer_changes)
-    _write_modules(folder, kind, limit)
+    if kind.modules:
+        _write_modules(folder, kind, limit)
     return folder
 
 
-def _static(tokenizer: Tokenizer, embedding_dim: int) -> SentenceTransformer:
-    return SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=embedding_dim)])
+def _write_static(folder: Path, kind: Architecture, tokenizer: Tokenizer) -> None:
+    """A table with a row a token: model2vec's if there is a config.json, else from training."""
+    weights = torch.randn(tokenizer.get_vocab_size(), kind.options["embedding_dim"])
+    path = "." if kind.changes else "0_StaticEmbedding"
+    (folder / path).mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / path / "tokenizer.json"))
+    name = "embeddings" if kind.changes else "embedding.weight"
+    save_file({name: weights}, folder / path / "model.safetensors")
+    if kind.changes:
+        (folder / "config.json").write_text(json.dumps(kind.changes))
+    _write_list(folder, [(path, "StaticEmbedding")], kind.normalized)
 
 
 def _change(path: Path, changes: dict[str, Any]) -> None:
@@ -359,11 +498,7 @@ def _save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None
 
 
 def _write_modules(folder: Path, kind: Architecture, max_length: int) -> None:
-    prefix = "sentence_transformers.models"
-    modules = [
-        {"idx": 0, "name": "0", "path": "", "type": f"{prefix}.Transformer"},
-        {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{prefix}.Pooling"},
-    ]
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
     hidden = json.loads((folder / "config.json").read_text())
     width = next(hidden[key] for key in ("hidden_size", "d_model", "dim") if key in hidden)
     pooling = {"word_embedding_dimension": width, "pooling_mode": kind.pooling}
@@ -375,14 +510,26 @@ def _write_modules(folder: Path, kind: Architecture, max_length: int) -> None:
         layer = torch.nn.Linear(given["in_features"], given["out_features"], given["bias"])
         weights = {f"linear.{name}": value for name, value in layer.state_dict().items()}
         save_file(weights, folder / path / "model.safetensors")
-        modules.append({"idx": index, "name": str(index), "path": path, "type": f"{prefix}.Dense"})
+        modules.append((path, "Dense"))
         width = given["out_features"]
-    (folder / "modules.json").write_text(json.dumps(modules))
+    _write_list(folder, modules, kind.normalized)
     limits = {"max_seq_length": max_length, "do_lower_case": kind.lower}
     (folder / "sentence_bert_config.json").write_text(json.dumps(limits))
     if kind.settings:
         settings = folder / "config_sentence_transformers.json"
         settings.write_text(json.dumps(kind.settings))
+
+
+def _write_list(folder: Path, modules: list[tuple[str, str]], normalized: bool) -> None:
+    """modules.json, of folders and classes."""
+    if normalized:
+        modules = [*modules, (f"{len(modules)}_Normalize", "Normalize")]
+    prefix = "sentence_transformers.models"
+    entries = [
+        {"idx": index, "name": str(index), "path": path, "type": f"{prefix}.{kind}"}
+        for index, (path, kind) in enumerate(modules)
+    ]
+    (folder / "modules.json").write_text(json.dumps(entries))
 
 
 def _write_module(folder: Path, config: dict[str, Any]) -> None:

@@ -32,12 +32,13 @@ def check(folder: Path, ignored: Collection[str] = ()) -> None:
     """
     if not folder.is_dir():
         raise CheckpointNotFound(f"{folder} is no folder")
-    _check_adapters(folder)
     if not exists(folder, "modules.json"):  # sentence-transformers puts a pooling behind it
+        _check_adapters(folder)
         check_transformer(folder, "", ignored, saved=False)
         _check_unread(folder, ignored)
         return
     modules = read_modules(folder, ignored)
+    _check_adapters(folder)  # after classes of the repository's own: nobody can merge theirs
     check_order([kind for kind, _ in modules])
     for kind, path in modules:
         if kind == "Transformer":

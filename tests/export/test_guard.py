@@ -13,7 +13,7 @@ import pytest
 
 from export.checkpoint import DEFAULT_CHECKPOINT, resolve
 from export.errors import CheckpointNotFound, ExportError, UnsupportedModel
-from export.guard import check
+from export.guard import check, check_name
 from export.guard.config_keys import CONFIG
 from export.guard.known_keys import LEGACY_MODES, MODES, OTHER_MODULES, PLAIN_TEXT, SPELLINGS
 from tests.export.published import BERT, MISTAKEN, MISTRAL, NOMIC, QWEN3, SERVED
@@ -686,3 +686,43 @@ def test_the_broken_folders_are_of_all_kinds(tmp_path: Path) -> None:
     assert answers.count("") > 20
     assert {*FILES} <= files
     assert len({text.split(":")[-1] for text in answers}) > 100
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "changes", "served"),
+    [
+        ("hkunlp/instructor-large", {}, False),
+        ("hkunlp/instructor-xl", pooling(include_prompt=True), False),
+        ("somebody/my-Instructor", {}, False),
+        ("somebody/my-Instructor", {"1_Pooling/config.json": None}, False),
+        ("somebody/my-Instructor", pooling(include_prompt=True), True),
+        ("instructors/bert", {}, True),
+        ("somebody/instructor", {"modules.json": None}, True),
+    ],
+)
+def test_a_pooling_that_leaves_the_prompt_out_because_of_a_name_is_refused(
+    write: Write, checkpoint: str, changes: dict[str, Any], served: bool
+) -> None:
+    folder = write(changes)
+    if served:
+        check_name(checkpoint, folder)
+        return
+    with pytest.raises(UnsupportedModel, match=r"1_Pooling/config\.json: Instructor models leave"):
+        check_name(checkpoint, folder)
+
+
+def test_the_name_of_a_folder_counts_as_well(write: Write) -> None:
+    folder = write()
+    check_name(str(folder), folder)
+
+    renamed = folder.rename(folder.with_name("instructor-base"))
+    with pytest.raises(UnsupportedModel):
+        check_name(str(renamed), renamed)
+
+
+def test_own_code_is_told_before_an_adapter_that_only_it_knows(write: Write) -> None:
+    folder = write(with_modules(TRANSFORMER | {"type": "custom_st.Transformer"}, POOLING))
+    (folder / "adapters").mkdir()
+    (folder / "adapters/adapter_config.json").write_text("{}")
+
+    assert 'own code, "custom_st.Transformer"' in refusal(folder)

@@ -57,8 +57,9 @@ def test_the_served_files_reproduce_sentence_transformers(
     architecture: str, tmp_path: Path
 ) -> None:
     checkpoint = make_checkpoint(tmp_path / "checkpoint", architecture)
+    pooling = ARCHITECTURES[architecture].pooling_option
 
-    verification = run(checkpoint, tmp_path / "models").manifest.verification
+    verification = run(checkpoint, tmp_path / "models", pooling=pooling).manifest.verification
 
     assert verification["min_cosine"] >= MIN_COSINE["fp32"]
     assert verification["max_composition_difference"] <= 1e-6
