@@ -111,6 +111,8 @@ CHECKPOINTS = [*STRUCTURES, *REFUSED]
 
 # What a person who asks for it should know.
 NOTES = {
+    "NovaSearch/stella_en_1.5B_v5": "where its configuration states `is_causal`",
+    "Alibaba-NLP/gte-Qwen2-1.5B-instruct": "its configuration states `is_causal`",
     "jinaai/jina-embeddings-v3-hf": "the model without the adapters of its tasks",
     "BAAI/bge-m3": "its dense vectors, from `pytorch_model.bin`",
     "BAAI/bge-en-icl": "examples in the prompt are the caller's",
