@@ -160,7 +160,7 @@ def _build(
         tokenizer = reference.tokenizer()
         with writing(tokenizer_json):
             tokenizer.save(str(tokenizer_json))
-    report(f"Converting {reference.size / 1e6:,.1f} million weights to ONNX, {serving.precision}")
+    report(f"Converting {reference.size:,} weights to ONNX, {serving.precision}")
     with told(ConversionFailed, "the model cannot be converted"):
         quality = _write_encoder(reference, tokenizer_json, model_onnx, serving)
     added = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
