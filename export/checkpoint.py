@@ -53,6 +53,7 @@ class ModelSpec:
     similarity: str | None = None  # as sentence-transformers names it: cosine, dot, …
     normalized: bool = False  # whether the checkpoint itself gives vectors of length 1
     weights: str = "model.safetensors"  # what they were read from
+    stated_length: int | None = None  # tokens that the checkpoint states, if positions end before
 
 
 def resolve(

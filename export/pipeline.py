@@ -195,6 +195,11 @@ def notes(spec: ModelSpec) -> Iterator[str]:
         f"It is a {spec.architecture} model: {spec.pooling} pooling, {spec.dimensions} dimensions, "
         f"{spec.max_length} tokens of a text"
     )
+    if spec.stated_length:
+        yield (
+            f"The checkpoint states {spec.stated_length} tokens of a text, and its positions reach "
+            f"{spec.max_length}"
+        )
     if not spec.weights.endswith(".safetensors"):
         yield f"Its weights come from {spec.weights}, of which nothing but tensors is read"
     if spec.default_prompt_name:

@@ -20,7 +20,7 @@ def describe(
     model: SentenceTransformer, normalized: bool, max_length: int | None, weights: str
 ) -> ModelSpec:
     transformer, pooling, *_ = modules(model)
-    limit = _limit(model, max_length)
+    limit, stated = _limit(model, max_length)
     model.max_seq_length = limit
     _check_room(model, limit)
     probe = model.preprocess(["a"], prompt="")
@@ -30,6 +30,7 @@ def describe(
         architecture=transformer.config.model_type,
         dimensions=dimensions,
         max_length=limit,
+        stated_length=stated,
         pooling="+".join(modes(pooling)),
         weights=weights,
         **_words(model, normalized),
@@ -63,24 +64,32 @@ def _words(model: SentenceTransformer, normalized: bool) -> dict[str, Any]:
     }
 
 
-def _limit(model: SentenceTransformer, max_length: int | None) -> int:
-    """The tokens of a text: as given, or what the checkpoint states as far as positions reach."""
+def _limit(model: SentenceTransformer, max_length: int | None) -> tuple[int, int | None]:
+    """The tokens of a text, as given or as stated, and what is stated if positions end before."""
     transformer = modules(model)[0].model
-    config, reach = transformer.config, _reach(transformer)
-    if max_length is not None:
-        if reach is not None and max_length > reach:
-            raise UnsupportedModel(
-                f"config.json: the model has {reach} positions, --max-length {max_length} is more"
-            )
-        return max_length
-    stated = model.max_seq_length  # of sentence_bert_config.json, else of the tokenizer's file
-    if stated is None or not math.isfinite(stated) or stated > 10**9:  # 1e30 is "no limit"
-        stated = reach or getattr(config, "max_position_embeddings", None)
-    if isinstance(stated, float):  # theirs fails at its first text
-        raise UnsupportedModel(f"{stated} tokens, the longest text, is no whole number")
+    reach = _reach(transformer)
+    stated = _stated(model) if max_length is None else max_length
+    if stated is None:
+        stated = reach or getattr(transformer.config, "max_position_embeddings", None)
     if not stated:
         raise UnsupportedModel("the checkpoint states no maximum length: give --max-length")
-    return min(int(stated), reach or int(stated))
+    if reach is None or stated <= reach:
+        return stated, None
+    if max_length is not None:
+        raise UnsupportedModel(
+            f"config.json: the model has {reach} positions, --max-length {max_length} is more"
+        )
+    return reach, stated
+
+
+def _stated(model: SentenceTransformer) -> int | None:
+    """Tokens by sentence_bert_config.json, else by the tokenizer's file; None for no limit."""
+    stated = model.max_seq_length
+    if stated is None or not math.isfinite(stated) or stated > 10**9:  # 1e30 is "no limit"
+        return None
+    if isinstance(stated, float):  # theirs fails at its first text
+        raise UnsupportedModel(f"{stated} tokens, the longest text, is no whole number")
+    return int(stated)
 
 
 def _reach(transformer: PreTrainedModel) -> int | None:

@@ -227,13 +227,14 @@ def test_int8_is_offered_where_there_is_something_to_round(tmp_path: Path) -> No
         ("default-prompt", "Texts that are sent without a prompt get its default one, 'query: '"),
         ("default-prompt", "It is meant for the dot product: calls need normalized: false"),
         ("gte-new", "Its own code, Alibaba-NLP/new-impl--modeling.NewModel, is not run: it is gte"),
+        ("bge", "The checkpoint states 1000 tokens of a text, and its positions reach 80"),
         ("static", "It is a static model: mean pooling, 24 dimensions, 32768 tokens of a text"),
     ],
 )
 def test_an_export_says_what_must_be_known_of_a_model(
     architecture: str, line: str, tmp_path: Path
 ) -> None:
-    checkpoint = make_checkpoint(tmp_path / "checkpoint", architecture)
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", architecture, max_length=1000)
     options = ExportOptions(
         output=tmp_path / "m", checkpoint=str(checkpoint), serving=Serving(served_name="a")
     )
