@@ -37,6 +37,8 @@ def packed_attention(transformer: PreTrainedModel) -> Iterator[None]:
         for module in transformer.modules():
             if getattr(module, "has_relative_attention_bias", False):
                 _exchange_t5(module, changes)
+            if "dynamic" in str(getattr(module, "rope_type", "")):
+                _still(module, changes)
         yield
 
 
@@ -44,6 +46,20 @@ def _replace(changes: ExitStack, module: nn.Module, name: str, method: Any) -> N
     """Put a method before the one of a module's class until the changes are undone."""
     setattr(module, name, method)
     changes.callback(delattr, module, name)
+
+
+def _still(rotary: Any, changes: ExitStack) -> None:
+    """Angles that grow above the original length, where texts end, are the usual ones up to it.
+
+    Whether they grow is asked of the positions, which no graph can.
+    """
+    own = rotary.rope_type
+    if isinstance(own, dict):  # of each kind of layer
+        still: Any = {name: "default" if own[name] == "dynamic" else own[name] for name in own}
+    else:
+        still = "default"
+    rotary.rope_type = still
+    changes.callback(setattr, rotary, "rope_type", own)
 
 
 def _set_attention(transformer: PreTrainedModel, name: str) -> None:

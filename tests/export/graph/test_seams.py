@@ -1,5 +1,6 @@
 """Exchanging the attention of an architecture, and giving it back."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import transformers
 from export.errors import UnsupportedModel
 from export.graph.seams import packed_attention
 from export.reference import load
+from export.reference.model import modules
 from export.translations import translated
 from tests.checkpoints import make_checkpoint
 
@@ -29,6 +31,29 @@ def test_after_a_conversion_the_architecture_is_as_it_was(
     reference.convert()
 
     assert (before == reference.model.encode(text)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["qwen3", "embeddinggemma"])
+def test_angles_that_grow_are_converted_as_they_are_below_their_growth(
+    architecture: str, tmp_path: Path
+) -> None:
+    folder = make_checkpoint(tmp_path / architecture, architecture)
+    config = json.loads((folder / "config.json").read_text())
+    rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+    if architecture == "embeddinggemma":
+        rope = config["rope_parameters"] | {"full_attention": rope}
+    (folder / "config.json").write_text(json.dumps(config | {"rope_parameters": rope}))
+    model = load(folder).model
+    before = [getattr(module, "rope_type", None) for module in model.modules()]
+
+    load(folder).convert()
+    with packed_attention(modules(model)[0].model):
+        inside = [getattr(module, "rope_type", None) for module in model.modules()]
+
+    assert "dynamic" in str(before)
+    assert "dynamic" not in str(inside)
+    assert before == [getattr(module, "rope_type", None) for module in model.modules()]
 
 
 def test_an_error_gives_it_back_too() -> None:
