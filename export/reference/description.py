@@ -67,7 +67,8 @@ def _words(model: SentenceTransformer, normalized: bool) -> dict[str, Any]:
 def _limit(model: SentenceTransformer, max_length: int | None) -> tuple[int, int | None]:
     """The tokens of a text, as given or as stated, and what is stated if positions end before."""
     transformer = modules(model)[0].model
-    reach = _reach(transformer)
+    grows = _grows_from(transformer)
+    reach = most_positions(transformer) if grows is None else grows
     stated = _stated(model) if max_length is None else max_length
     if stated is None:
         stated = reach or getattr(transformer.config, "max_position_embeddings", None)
@@ -75,6 +76,11 @@ def _limit(model: SentenceTransformer, max_length: int | None) -> tuple[int, int
         raise UnsupportedModel("the checkpoint states no maximum length: give --max-length")
     if reach is None or stated <= reach:
         return stated, None
+    if grows is not None:  # theirs reads longer texts, and a shorter one among them otherwise
+        raise UnsupportedModel(
+            f"config.json: the angles of rotary positions depend on the longest text of a batch "
+            f"above {grows} tokens, and {stated} are asked for: give --max-length, at most {grows}"
+        )
     if max_length is not None:
         raise UnsupportedModel(
             f"config.json: the model has {reach} positions, --max-length {max_length} is more"
@@ -92,20 +98,16 @@ def _stated(model: SentenceTransformer) -> int | None:
     return int(stated)
 
 
-def _reach(transformer: PreTrainedModel) -> int | None:
-    """Positions that the model has; None where they are computed without an end."""
+def _grows_from(transformer: PreTrainedModel) -> int | None:
+    """Tokens of a text above which the angles of its positions depend on its length."""
     config = transformer.config
     rope = getattr(config, "rope_parameters", None) or {}
-    kinds = {
-        rope.get("rope_type"),
-        *(part.get("rope_type") for part in rope.values() if isinstance(part, dict)),
-    }
-    if kinds & GROWING_ROPE:
-        original: int = (
-            rope.get("original_max_position_embeddings") or config.max_position_embeddings
-        )
-        return original
-    return most_positions(transformer)
+    parts = [rope, *(part for part in rope.values() if isinstance(part, dict))]
+    growing = [part for part in parts if part.get("rope_type") in GROWING_ROPE]
+    original = "original_max_position_embeddings"
+    return min(
+        (part.get(original) or config.max_position_embeddings for part in growing), default=None
+    )
 
 
 def _check_room(model: SentenceTransformer, limit: int) -> None:

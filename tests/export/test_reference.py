@@ -100,13 +100,17 @@ def test_texts_are_as_long_as_is_stated_and_positions_reach(
         assert expected == load(read).spec.max_length
 
 
-def test_angles_that_grow_with_a_text_end_at_the_original_length(tmp_path: Path) -> None:
+def test_angles_that_grow_with_a_text_need_a_length_below_their_growth(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "qwen3", "qwen3")
     change(folder / "sentence_bert_config.json", max_seq_length=500)
     rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
     change(folder / "config.json", rope_parameters=rope)
 
-    assert 80 == load(folder).spec.max_length
+    for asked in (None, 81):
+        with pytest.raises(UnsupportedModel, match=r"above 80 tokens, .* --max-length, at m"):
+            load(folder, max_length=asked)
+
+    assert 80 == load(folder, max_length=80).spec.max_length
 
 
 def test_a_length_above_the_positions_is_refused(bert: Path) -> None:
