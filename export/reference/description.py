@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
 from export.checkpoint import ModelSpec
@@ -42,14 +43,29 @@ def describe_table(
 ) -> ModelSpec:
     with torch.no_grad():
         dimensions = model(model.preprocess(["a"]))["sentence_embedding"].shape[1]
+    limit = max_length or _table_limit(model.tokenizer)
+    model.tokenizer.no_truncation()  # from here on the limit is what cuts
     return ModelSpec(
         architecture="static",
         dimensions=dimensions,
-        max_length=max_length or UNLIMITED_TOKENS,
+        max_length=limit,
         pooling="mean",
         weights=weights,
         **_words(model, normalized),
     )
+
+
+def _table_limit(tokenizer: Tokenizer) -> int:
+    """Tokens of a text by tokenizer.json, with the one in front that is not theirs."""
+    cut = tokenizer.truncation
+    if cut is None:
+        return UNLIMITED_TOKENS
+    if cut["direction"] != "right":
+        raise UnsupportedModel(
+            "tokenizer.json: truncation at the left, and what is served cuts long texts at the "
+            "right unless a call asks for the other end"
+        )
+    return min(int(cut["max_length"]) + 1, UNLIMITED_TOKENS)
 
 
 def _words(model: SentenceTransformer, normalized: bool) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def _described(
     check_words(getattr(model.tokenizer, "backend_tokenizer", model.tokenizer))
     if isinstance(model[0], StaticEmbedding):
         check_finite(model)
+        _check_vocabulary(model.tokenizer, model[0].num_embeddings)
         return StaticReference(model, describe_table(model, normalized, max_length, weights))
     transformer = modules(model)[0]
     if not isinstance(transformer, _Transformer):  # made by them of another kind of model
@@ -92,7 +93,8 @@ def _described(
     _check_loaded(transformer)
     check_finite(model)
     _check_tokenizer(model)
-    _check_vocabulary(transformer)
+    embeddings: Any = transformer.model.get_input_embeddings()
+    _check_vocabulary(transformer.tokenizer, embeddings.num_embeddings)
     return TransformerReference(model, describe(model, normalized, max_length, weights))
 
 
@@ -186,11 +188,8 @@ def _check_tokenizer(model: SentenceTransformer) -> None:
         )
 
 
-def _check_vocabulary(module: _Transformer) -> None:
+def _check_vocabulary(tokenizer: Any, known: int) -> None:
     """Raises: UnsupportedModel if a token of the tokenizer has no embedding."""
-    embeddings: Any = module.model.get_input_embeddings()
-    tokenizer: Any = module.tokenizer
-    known = embeddings.num_embeddings
     largest, token = max((number, token) for token, number in tokenizer.get_vocab().items())
     if largest >= known:
         raise UnsupportedModel(

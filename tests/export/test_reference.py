@@ -130,6 +130,40 @@ def test_a_static_embedding_of_no_token_is_zero_as_theirs(tmp_path: Path) -> Non
     assert not SentenceTransformer(str(folder)).encode("").any()
 
 
+def cut_in_tokenizer_json(folder: Path, direction: str) -> Path:
+    """A static embedding of texts of 6 tokens."""
+    make_checkpoint(folder, "static")
+    cut = {"direction": direction, "max_length": 6, "strategy": "LongestFirst", "stride": 0}
+    change(folder / "0_StaticEmbedding" / "tokenizer.json", truncation=cut)
+    return folder
+
+
+def test_a_static_embedding_cuts_texts_as_its_tokenizer_does(tmp_path: Path) -> None:
+    folder = cut_in_tokenizer_json(tmp_path / "static", "Right")
+    reference = load(folder)
+
+    ids = reference.ids("one two three " * 9)
+
+    assert 7 == len(ids) == reference.spec.max_length
+    expected = SentenceTransformer(str(folder)).encode("one two three " * 9)
+    np.testing.assert_allclose(reference.embed(np.array(ids)), expected, 1e-5)
+    assert 9 == len(load(folder, max_length=9).ids("one two three " * 9))
+
+
+def test_a_static_embedding_that_cuts_at_the_left_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match=r"tokenizer\.json: truncation at the left"):
+        load(cut_in_tokenizer_json(tmp_path / "static", "Left"))
+
+
+def test_a_static_embedding_without_rows_for_its_tokens_is_refused(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "static", "static")
+    place = folder / "0_StaticEmbedding" / "model.safetensors"
+    save_file({"embedding.weight": load_file(place)["embedding.weight"][:100].clone()}, place)
+
+    with pytest.raises(UnsupportedModel, match="and the model has weights for 100 tokens"):
+        load(folder)
+
+
 def test_prompts_and_similarity_are_kept(tmp_path: Path) -> None:
     spec = load(make_checkpoint(tmp_path / "default-prompt", "default-prompt")).spec
 
