@@ -310,6 +310,9 @@ TOKENIZER: Table = {  # other keys are the tokenizer's own, whose tokens are com
     "model_max_length": honoured("tokens after which a text is cut", "number"),
     "truncation_side": refused(CUT, "right", strict=True),
     "processor_class": refused("stands before the tokenizer, for images or sound", shape="text"),
+    "split_special_tokens": refused(
+        "takes special tokens that a text spells out for plain words, which no tokenizer.json says"
+    ),
     "padding_side": ignored("texts are packed without padding"),
     "chat_template": ignored("of messages, and plain text is served"),
 }

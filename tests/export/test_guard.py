@@ -430,6 +430,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a processor": (tokenizer(processor_class="Gemma3Processor"), "processor_class"),
     "MeCab": (tokenizer(tokenizer_class="BertJapaneseTokenizer"), "splits words with MeCab"),
     "a length of a tokenizer in words": (tokenizer(model_max_length="512"), 'length "512" is not'),
+    "special tokens as words": (
+        tokenizer(split_special_tokens=True),
+        "tokenizer_config.json: split_special_tokens true takes special tokens",
+    ),
     "an image processor": ({"preprocessor_config.json": {}}, "preprocessor_config.json: prepares"),
     "a processor's file": ({"processor_config.json": {}}, "processor_config.json: prepares"),
     # adapters
