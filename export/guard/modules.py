@@ -83,11 +83,14 @@ def check_module(folder: Path, kind: str, path: str, ignored: Collection[str]) -
         _check_pooling(place, content)
     activation = content.get("activation_function", "torch.nn.Tanh")
     if kind == "Dense" and not _served_activation(activation):
-        refuse(place, f"activation_function {shown(activation)} is no activation of torch.nn")
+        refuse(place, f"activation_function {shown(activation)} is no activation that is served")
 
 
 def _served_activation(activation: Any) -> bool:
-    """Anything that is not of torch, sentence-transformers silently replaces by Tanh."""
+    """Anything that is not of torch, sentence-transformers silently replaces by Tanh.
+
+    Those of torch that work along a vector, Softmax for one, are not tried.
+    """
     found = known.ACTIVATION.fullmatch(activation) if isinstance(activation, str) else None
     return found is not None and found[1] in known.ACTIVATIONS
 

@@ -307,9 +307,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "dense into tokens": (dense(module_output_name="token_embeddings"), "module_output_name"),
     "an activation of others": (
         dense(activation_function="my.Swish"),
-        '2_Dense/config.json: activation_function "my.Swish" is no activation of torch.nn',
+        '2_Dense/config.json: activation_function "my.Swish" is no activation that is served',
     ),
     "an activation that is none": (dense(activation_function="torch.nn.Linear"), "activation_f"),
+    "an activation along a vector": (
+        dense(activation_function="torch.nn.modules.activation.Softmax"),
+        'activation.Softmax" is no activation that is served',
+    ),
     "a function of torch": (dense(activation_function="torch.tanh"), "activation_function"),
     "an activation of null": (dense(activation_function=None), "activation_function null"),
     "dense without a width": (dense(out_features=None), "2_Dense/config.json: out_features is m"),
