@@ -85,7 +85,8 @@ def _without_batch(graph: ir.Graph, node: ir.Node, value: ir.Value | None) -> ir
         return states if argument.tolist() == [0] else None
     if len(argument) != 3 or argument[0] != 1 or 0 in argument:
         return None
-    shape = initializer(graph, f"{producer.outputs[0].name}.flat", argument[1:])
+    name = f"{producer.outputs[0].name}.flat"
+    shape = graph.initializers.get(name) or initializer(graph, name, argument[1:])
     flat = ir.node("Reshape", [states, shape])
     graph.insert_before(node, flat)
     return flat.outputs[0]

@@ -74,3 +74,30 @@ def test_products_and_biases_become_gemm(tmp_path: Path) -> None:
 
     kinds = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
     assert 2 == kinds.count("Gemm")
+
+
+class Twice(nn.Module):
+    """As GPT-2's linear layers: a batch that a reshape makes, and several operators take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(20, 8)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        states = self.table(ids).view(1, -1, 8)
+        result: Tensor = (states * 2 + states.tanh())[0].mean(1)
+        return result
+
+
+def test_a_batch_that_several_take_is_taken_off_for_each(tmp_path: Path) -> None:
+    module = Twice()
+    model = export(module)
+
+    flatten(model)
+
+    ir.save(model, tmp_path / "m.onnx")
+    ids = torch.randint(20, (9,))
+    with torch.no_grad():
+        expected = module(ids).numpy()
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    np.testing.assert_allclose(session.run(None, {"ids": ids.numpy()})[0], expected, atol=1e-6)
