@@ -39,7 +39,7 @@ UNUSED_WEIGHTS = re.compile(
     r"generator_predictions|head\.(dense|norm)|lm_head|lm_predictions|mask_predictions|mlm|"
     r"pooler|pre_classifier|predictions|qa_outputs|score|sop_classifier|"
     r"vocab_(layer_norm|projector|transform))\..*"
-    r"|.*(position_ids|masked_bias|attn\.bias|inv_freq)"
+    r"|(.*\.)?(position_ids|masked_bias|attn\.bias|inv_freq)"
 )
 
 

@@ -209,6 +209,14 @@ def test_heads_that_no_embedding_goes_through_are_no_matter(bert: Path) -> None:
     assert 32 == load(bert).spec.dimensions
 
 
+@pytest.mark.parametrize("name", ["h.0.attn.c_attn.bias", "my_inv_freq"])
+def test_a_name_that_ends_like_a_buffer_is_none(name: str, bert: Path) -> None:
+    save_file(weights_of(bert) | {name: torch.ones(2)}, bert / "model.safetensors")
+
+    with pytest.raises(UnsupportedModel, match=f"there is nothing that uses {name}"):
+        load(bert)
+
+
 def test_missing_weights_are_named(bert: Path) -> None:
     kept = {key: value for key, value in weights_of(bert).items() if "layer.1.attention" not in key}
     save_file(kept, bert / "model.safetensors")
