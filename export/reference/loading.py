@@ -149,6 +149,11 @@ def _read(folder: Path, pooling: PoolingOption | None, safetensors: bool) -> Sen
     model: SentenceTransformer = SentenceTransformer._load_with_module_classes(
         str(folder), kinds, device="cpu", model_kwargs=weights, **arguments
     )
+    if pooling is not None and isinstance(model[0], StaticEmbedding):
+        raise UnsupportedModel(
+            f"modules.json: a StaticEmbedding takes the mean, and --pooling {pooling} cannot "
+            "change it: leave it out"
+        )
     if pooling is not None and isinstance(model[0], Transformer):
         model[1] = _pooling(model[0], pooling)
     return model

@@ -164,6 +164,13 @@ def test_a_static_embedding_without_rows_for_its_tokens_is_refused(tmp_path: Pat
         load(folder)
 
 
+def test_a_pooling_for_a_static_embedding_is_refused(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "static", "static")
+
+    with pytest.raises(UnsupportedModel, match="takes the mean, and --pooling cls cannot change"):
+        load(folder, pooling="cls")
+
+
 def test_prompts_and_similarity_are_kept(tmp_path: Path) -> None:
     spec = load(make_checkpoint(tmp_path / "default-prompt", "default-prompt")).spec
 
