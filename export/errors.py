@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LONGEST = 240  # characters of somebody else's error within our sentence
+LONGEST = 240  # characters of somebody else's words within our sentence
 
 
 class ExportError(Exception):
@@ -88,6 +88,10 @@ def one_line(error: BaseException, folder: Path | None = None) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     if folder is not None:
         text = text.replace(f"{folder}/", "").replace(str(folder), "the folder")
-    words = " ".join(text.split())
-    shortened = words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
+    shortened = shorten(" ".join(text.split()))
     return f"{type(error).__name__}: {shortened}" if shortened else type(error).__name__
+
+
+def shorten(text: str) -> str:
+    """As much of a text as a line carries."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

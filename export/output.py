@@ -77,7 +77,7 @@ def staging(output: Path) -> Iterator[Path]:
 
     Those that killed exports left are removed.
     """
-    _remove_leftovers(output)
+    remove_leftovers(output)
     staged = _make_staging(output)
     try:
         with (staged / LOCK).open("wb") as lock:
@@ -112,7 +112,8 @@ def _can_rename(source: Path, target: Path) -> bool:
     return True
 
 
-def _remove_leftovers(output: Path) -> None:
+def remove_leftovers(output: Path) -> None:
+    """Remove staging folders of exports that were killed."""
     pattern = re.compile(rf"\.{re.escape(output.name)}\.staging-[0-9a-f]{{8}}")
     for parent in (output.parent, output):
         with suppress(OSError):  # a parent that cannot be listed holds no staging folder

@@ -16,6 +16,7 @@ from export.errors import (
     UnsupportedModel,
     VerificationFailed,
     WrongOption,
+    shorten,
     told,
 )
 from export.guard import check, check_name
@@ -28,7 +29,7 @@ from export.manifest import (
     read_manifest,
     write_manifest,
 )
-from export.output import locked, publish, staging, sweep
+from export.output import locked, publish, remove_leftovers, staging, sweep
 from export.repository import (
     Serving,
     assemble,
@@ -127,6 +128,7 @@ def _export(
 
 def _clean(output: Path, serving: Serving, manifest: Manifest, report: Report) -> tuple[str, ...]:
     """Remove what an export that was killed after its switch could not."""
+    remove_leftovers(output)
     held = holdings(output, serving)
     if held.folders <= manifest.folders:
         return ()
@@ -203,8 +205,8 @@ def notes(spec: ModelSpec) -> Iterator[str]:
     if not spec.weights.endswith(".safetensors"):
         yield f"Its weights come from {spec.weights}, of which nothing but tensors is read"
     if spec.default_prompt_name:
-        text = dict(spec.prompts)[spec.default_prompt_name]
-        yield f"Texts that are sent without a prompt get its default one, {text!r}"
+        text = shorten(repr(dict(spec.prompts)[spec.default_prompt_name]))
+        yield f"Texts that are sent without a prompt get its default one, {text}"
     if spec.similarity == "dot" and not spec.normalized:
         yield "It is meant for the dot product: calls need normalized: false, or ranks are others"
 

@@ -1,6 +1,6 @@
-"""The staged files against the checkpoint's own transformers pipeline, worst case and not mean.
+"""The staged files against sentence-transformers on the checkpoint, worst case and not mean.
 
-The reference runs one text at a time, unpadded, with transformers' own attention. The staged
+The reference runs one text at a time, unpadded, with the architecture's own attention. The staged
 tokenizer.json and model.onnx run as the steps run them, in every composition of a batch.
 """
 

@@ -289,6 +289,13 @@ ARCHITECTURES = {
             "similarity_fn_name": "dot",
         },
     ),
+    # Token types that it is given, it takes for words.
+    "gpt2": Architecture(
+        "GPT2Config",
+        {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 80},
+        last_token_bpe,
+        "lasttoken",
+    ),
     "gte": Architecture("GteConfig", SMALL, unigram, "cls"),
     "llama": Architecture("LlamaConfig", DECODER, last_token_bpe, "mean"),
     "electra": Architecture("ElectraConfig", SMALL | {"embedding_size": 16}, wordpiece),
@@ -500,7 +507,9 @@ def _save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None
 def _write_modules(folder: Path, kind: Architecture, max_length: int) -> None:
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
     hidden = json.loads((folder / "config.json").read_text())
-    width = next(hidden[key] for key in ("hidden_size", "d_model", "dim") if key in hidden)
+    width = next(
+        hidden[key] for key in ("hidden_size", "d_model", "dim", "n_embd") if key in hidden
+    )
     pooling = {"word_embedding_dimension": width, "pooling_mode": kind.pooling}
     _write_module(folder / "1_Pooling", pooling)
     for index, options in enumerate(kind.dense, start=2):

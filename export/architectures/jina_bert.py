@@ -211,10 +211,9 @@ class JinaBertModel(PreTrainedModel):
         self.encoder = _Encoder(config)
         self.post_init()  # type: ignore[no-untyped-call]  # transformers' is not annotated
 
-    @property
-    def most_positions(self) -> int:
-        """Tokens that the table of biases reaches."""
-        return self.config.max_position_embeddings
+    def reach(self, tokens: int) -> None:
+        """Let the table of biases serve texts of so many tokens."""
+        self.alibi.reach = tokens
 
     def get_input_embeddings(self) -> nn.Module:
         """Of the words."""

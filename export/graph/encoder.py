@@ -38,7 +38,9 @@ class PackedEncoder(nn.Module):
         table = position_table(transformer)
         counted_from = None if table is None else table.padding_idx
         self.padding = -1 if counted_from is None else counted_from
-        self.accepted = inspect.signature(transformer.forward).parameters
+        self.accepted = set(inspect.signature(transformer.forward).parameters)
+        if not any("token_type" in name for name, _ in transformer.named_modules()):
+            self.accepted.discard("token_type_ids")  # GPT-2 takes them for words
 
     def forward(self, input_ids: Tensor, seq_lens: Tensor) -> Tensor:
         """input_ids (T,) int64, seq_lens (N,) int32 → (N, D) float32."""
@@ -84,11 +86,10 @@ def _apply(tail: nn.ModuleList, embeddings: Tensor) -> Tensor:
 
 
 def most_positions(transformer: nn.Module) -> int | None:
-    """Tokens that learned position embeddings or a table of biases reach; None without such."""
+    """Tokens that the learned position embeddings reach; None without such."""
     table = position_table(transformer)
     if table is None:
-        stated: int | None = getattr(transformer, "most_positions", None)
-        return stated
+        return None
     return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
 
 

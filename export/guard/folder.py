@@ -7,7 +7,6 @@ JSON is read, before anything of the checkpoint is loaded.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -33,12 +32,14 @@ def check(folder: Path, ignored: Collection[str] = ()) -> None:
     if not folder.is_dir():
         raise CheckpointNotFound(f"{folder} is no folder")
     if not exists(folder, "modules.json"):  # sentence-transformers puts a pooling behind it
-        _check_adapters(folder)
+        _check_adapters(folder, [""])
         check_transformer(folder, "", ignored, saved=False)
         _check_unread(folder, ignored)
         return
     modules = read_modules(folder, ignored)
-    _check_adapters(folder)  # after classes of the repository's own: nobody can merge theirs
+    _check_adapters(
+        folder, ["", *(path for _, path in modules)]
+    )  # after classes of the repository's own: nobody can merge theirs
     check_order([kind for kind, _ in modules])
     for kind, path in modules:
         if kind == "Transformer":
@@ -48,10 +49,11 @@ def check(folder: Path, ignored: Collection[str] = ()) -> None:
     _check_sentence_transformers(folder, ignored)
 
 
-def _check_adapters(folder: Path) -> None:
-    for path, _, files in os.walk(folder):
-        if known.ADAPTER_FILE in files:
-            name = (Path(path) / known.ADAPTER_FILE).relative_to(folder).as_posix()
+def _check_adapters(folder: Path, paths: Collection[str]) -> None:
+    """An adapter beside a module is applied if peft is installed; those elsewhere by nobody."""
+    for path in paths:
+        name = f"{path}/{known.ADAPTER_FILE}" if path else known.ADAPTER_FILE
+        if exists(folder, name):
             raise UnsupportedModel(f"{name} {known.ADAPTER}")
 
 

@@ -8,6 +8,7 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
+from export.architectures.jina_bert import JinaBertModel
 from export.checkpoint import ModelSpec
 from export.errors import UnsupportedModel
 from export.graph.encoder import most_positions
@@ -23,6 +24,8 @@ def describe(
     transformer, pooling, *_ = modules(model)
     limit, stated = _limit(model, max_length)
     model.max_seq_length = limit
+    if isinstance(transformer.model, JinaBertModel):
+        transformer.model.reach(limit)
     _check_room(model, limit)
     probe = model.preprocess(["a"], prompt="")
     with torch.no_grad():

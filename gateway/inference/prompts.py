@@ -51,19 +51,20 @@ def read_prompts(parameters: Mapping[str, str]) -> Prompts:
     return Prompts(texts, default_name)
 
 
-def heads(prompt: str, texts: Sequence[bytes]) -> list[bytes]:
+def heads(prompt: str, texts: Sequence[bytes], spaced: bool = True) -> list[bytes]:
     """(N,) what goes before each text: the prompt as it is, as sentence-transformers puts it.
 
     Where the last character of the one and the first of the other are both letters or digits, a
     space follows it: two words do not become one.
 
-    texts  N texts in UTF-8
+    texts   N texts in UTF-8
+    spaced  false for a checkpoint's default prompt, which is joined as its author has it
     """
     plain = prompt.encode()
-    if not prompt[-1:].isalnum():
+    if not spaced or not prompt[-1:].isalnum():
         return [plain] * len(texts)
-    spaced = plain + b" "
-    return [spaced if _begins_with_a_word(text) else plain for text in texts]
+    with_space = plain + b" "
+    return [with_space if _begins_with_a_word(text) else plain for text in texts]
 
 
 def _begins_with_a_word(text: bytes) -> bool:

@@ -124,7 +124,8 @@ def _prepare(
     request: Request, asked: EmbeddingRequest, model: ServedModel, entry: Entry
 ) -> EmbeddingCall:
     """The call, its bytes held before the prompt is copied to every text."""
-    before = heads(model.prompts.choose(asked.prompt), asked.texts)
+    prompt = model.prompts.choose(asked.prompt)
+    before = heads(prompt, asked.texts, spaced=asked.prompt is not None)
     entry.hold(sum(map(len, before)) + sum(map(len, asked.texts)) + _embedding_bytes(asked, model))
     texts = join(before, asked.texts)
     who = model.ensemble, entry.caller.key

@@ -219,7 +219,11 @@ def served(output: Path, texts: Sequence[str]) -> list[NDArray[np.float32]]:
     encoder = CpuEncoder(model_onnx, threads=1)
     prompt = read_prompts(said).choose(None)
     plain = [text.encode() for text in texts]
-    prompted = [text.decode() for text in join(heads(prompt, plain), plain)] if prompt else texts
+    prompted = (
+        [text.decode() for text in join(heads(prompt, plain, spaced=False), plain)]
+        if prompt
+        else texts
+    )
     return [encoder.embed(*tokenizer.tokenize([text], KEEP_START))[0] for text in prompted]
 
 

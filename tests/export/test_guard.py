@@ -442,7 +442,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a processor's file": ({"processor_config.json": {}}, "processor_config.json: prepares"),
     # adapters
     "an adapter": ({"adapter_config.json": {}}, "adapter_config.json is an adapter"),
-    "an adapter in a folder": ({"a/b/adapter_config.json": {}}, "a/b/adapter_config.json is an"),
+    "an adapter of a module": (
+        {"1_Pooling/adapter_config.json": {}},
+        "1_Pooling/adapter_config.json is an",
+    ),
     # config.json
     "no architecture": (config(model_type=None), "config.json: model_type null names no arch"),
     "an architecture of the future": (config(model_type="x"), 'has no model_type "x"'),
@@ -730,7 +733,14 @@ def test_the_name_of_a_folder_counts_as_well(write: Write) -> None:
 
 def test_own_code_is_told_before_an_adapter_that_only_it_knows(write: Write) -> None:
     folder = write(with_modules(TRANSFORMER | {"type": "custom_st.Transformer"}, POOLING))
-    (folder / "adapters").mkdir()
-    (folder / "adapters/adapter_config.json").write_text("{}")
+    (folder / "adapter_config.json").write_text("{}")
 
     assert 'own code, "custom_st.Transformer"' in refusal(folder)
+
+
+def test_an_adapter_that_no_module_has_is_applied_by_nobody(write: Write) -> None:
+    folder = write({})
+    (folder / "checkpoint-500").mkdir()
+    (folder / "checkpoint-500/adapter_config.json").write_text("{}")
+
+    check(folder)

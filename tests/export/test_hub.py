@@ -140,6 +140,7 @@ def test_an_interrupt_ends_a_download_at_once(place: Place) -> None:
     while not any("/cdn/" in asked for asked in place.hub.asked):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    time.sleep(1)  # it waits for bytes by then
     started.send_signal(signal.SIGINT)
 
     _, told = started.communicate(timeout=8)  # 10 s is what huggingface_hub waits for bytes

@@ -45,7 +45,8 @@ class Staged:
         """
         plain = [text.encode() for text in texts]
         prompt = self.prompts.choose(asked)
-        return self._encoder.embed(*self._tokenizer.tokenize(join(heads(prompt, plain), plain)))
+        before = heads(prompt, plain, spaced=asked is not None)
+        return self._encoder.embed(*self._tokenizer.tokenize(join(before, plain)))
 
 
 def _parameters(folder: Path) -> dict[str, str]:

@@ -205,6 +205,17 @@ async def test_the_default_prompt_is_that_of_calls_that_give_none(
     assert [ceil(len(text) / 3) + 2 for text in texts] == call.token_estimates
 
 
+async def test_a_default_prompt_that_ends_in_a_word_is_joined_as_its_author_has_it(
+    client: httpx.AsyncClient, app: Starlette, embedder: FakeEmbedder
+) -> None:
+    """As sentence-transformers' `encode`; a caller's own words are kept apart."""
+    await serve_with(app, embedder, prompts='{"q": "query"}', default_prompt_name="q")
+    await embed(client, input=["bread"])
+    await embed(client, input=["bread"], prompt="query")
+
+    assert [(b"querybread",), (b"query bread",)] == [call.texts for call in embedder.calls]
+
+
 async def test_a_text_is_too_long_with_the_default_prompt_before_it(
     client: httpx.AsyncClient, app: Starlette, embedder: FakeEmbedder
 ) -> None:
@@ -227,7 +238,7 @@ async def test_room_for_the_prompt_of_every_text_is_taken_before_it_is_copied(
     embedder.pause_seconds = 0.1
     call = asyncio.create_task(embed(client, input=["bread", "!"], dimensions=1))
     await wait_until(lambda: embedder.calls)
-    assert [60_000 * 2 + 1 + 6 + 2 * 4] == list(ledger.held_bytes().values())
+    assert [60_000 * 2 + 6 + 2 * 4] == list(ledger.held_bytes().values())
     await call
     ledger.open(Caller(b"other")).hold(room - 10 * 2**20)
     tracemalloc.start()
