@@ -138,7 +138,7 @@ def _shards(files: Files, folder: str, index: str) -> list[str]:
 def _parse(files: Files, name: str) -> Any:
     try:
         return json.loads(files.read(name))
-    except ValueError as error:  # of JSON, or of UTF-8
+    except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or brackets without end
         raise CheckpointNotFound(f"{name} is not JSON: {error}") from error
 
 

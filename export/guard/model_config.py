@@ -106,6 +106,8 @@ def _check_one(
     ignored: Collection[str],
 ) -> None:
     old = known.OLD_KEYS.get(model_type, {}).get(key)
+    if known.LAYERS.fullmatch(key) and isinstance(value, int) and value > known.MOST_LAYERS:
+        refuse(place, f"{key} {value} is more layers than the {known.MOST_LAYERS} that are served")
     if key in class_parts():
         refuse(place, f"{named(key)} is a part of transformers' class, not a setting")
     if key == "auto_map":

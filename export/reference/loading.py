@@ -4,11 +4,7 @@ sentence-transformers reads all files itself, so that whatever they say is in it
 would leave out without a word is stopped before: by `export.guard`, and here in the weights.
 """
 
-import logging
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +18,13 @@ from sentence_transformers.sentence_transformer.modules import (
     Transformer,
 )
 from transformers import PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from export.architectures import jina_bert
 from export.checkpoint import POOLINGS, PoolingOption, module_entries, weight_files
 from export.errors import UnsupportedModel, told
 from export.reference.description import describe, describe_table
 from export.reference.model import Reference, StaticReference, TransformerReference, modules
+from export.reference.quiet import quiet
 from export.reference.soundness import check_finite, check_order, check_shapes, check_words, named
 
 # A class of anybody else's is sentence-transformers' to refuse.
@@ -96,30 +92,6 @@ def _described(
     embeddings: Any = transformer.model.get_input_embeddings()
     _check_vocabulary(transformer.tokenizer, embeddings.num_embeddings)
     return TransformerReference(model, describe(model, normalized, max_length, weights))
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """The libraries' own messages and bars off: what matters is said in our lines.
-
-    Nothing at all reaches the standard error, where Rust prints its panics without asking.
-    """
-    loggers = [logging.getLogger(name) for name in ("sentence_transformers", "transformers")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    transformers_logging.disable_progress_bar()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        transformers_logging.enable_progress_bar()
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _read(folder: Path, pooling: PoolingOption | None, safetensors: bool) -> SentenceTransformer:

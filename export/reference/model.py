@@ -14,6 +14,7 @@ from torch import Tensor
 from export.checkpoint import ModelSpec
 from export.errors import UnsupportedModel
 from export.graph.encoder import convert, convert_table
+from export.reference.quiet import quiet
 
 # All that have a case lie in these planes; those between are halves of a pair.
 CHARACTERS = [chr(code) for code in range(0x20000) if not 0xD800 <= code < 0xE000]
@@ -90,7 +91,8 @@ class TransformerReference(Reference):
     def convert(self) -> onnx_ir.Model:
         """See Reference."""
         transformer, pooling, *tail = modules(self.model)
-        return convert(transformer.model, modes(pooling), tail)
+        with quiet():
+            return convert(transformer.model, modes(pooling), tail)
 
 
 class StaticReference(Reference):

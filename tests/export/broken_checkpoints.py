@@ -34,7 +34,7 @@ from sentence_transformers import SentenceTransformer
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.__main__ import main as export
-from export.reference.loading import quiet
+from export.reference.quiet import quiet
 from export.steps.inference import CpuEncoder
 from export.steps.tokenization import KEEP_START, PackedTokenizer
 from export.translations import translated

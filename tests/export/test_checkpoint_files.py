@@ -68,6 +68,7 @@ def test_a_module_does_not_lead_out_of_the_checkpoint(path: str, tmp_path: Path)
         ({INDEX: b'{"weight_map": []}'}, "has no weight_map"),
         ({INDEX: b'{"weight_map": {"a": "../x.safetensors"}}'}, r"'\.\./x\.safetensors', which"),
         ({INDEX: b'{"weight_map": {"a": 3}}'}, "names 3, which"),
+        ({"modules.json": b"[" * 100_000}, "modules.json is not JSON: maximum recursion"),
     ],
 )
 def test_a_list_that_cannot_be_followed_is_named(held: Commit, told: str, tmp_path: Path) -> None:

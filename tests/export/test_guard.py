@@ -442,6 +442,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a processor's file": ({"processor_config.json": {}}, "processor_config.json: prepares"),
     # adapters
     "an adapter": ({"adapter_config.json": {}}, "adapter_config.json is an adapter"),
+    "layers without end": (config(num_hidden_layers=10**9), "num_hidden_layers 1000000000 is more"),
     "an adapter of a module": (
         {"1_Pooling/adapter_config.json": {}},
         "1_Pooling/adapter_config.json is an",

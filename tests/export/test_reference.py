@@ -365,6 +365,17 @@ def test_a_panic_of_a_library_is_one_sentence(
     assert "" == capfd.readouterr().err
 
 
+def test_a_conversion_says_nothing_of_its_own(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reference = load(make_checkpoint(tmp_path / "gpt2", "gpt2"))
+    capfd.readouterr()
+
+    reference.convert()
+
+    assert ("", "") == capfd.readouterr()
+
+
 def test_a_translated_checkpoint_is_named_and_not_its_links(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "gte", "gte-new")
     (folder / "model.safetensors").unlink()
