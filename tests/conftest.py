@@ -8,8 +8,10 @@ import pytest
 
 # Some tests import onnxruntime themselves, which reports to its maker otherwise.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-# Under nohup hang-ups are ignored, which what the tests start would inherit; not so a handler.
+# Under nohup hang-ups are ignored, and in the background of a script interrupts, which what the
+# tests start would inherit; not so a handler.
 signal.signal(signal.SIGHUP, lambda *_: None)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
