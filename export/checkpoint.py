@@ -1,8 +1,8 @@
-"""A Hub id or a folder → what is served: a `ModelSpec`, or one sentence why it cannot be.
+"""A Hub id or a folder → a `Checkpoint`, the files that an export reads; and the words about it.
 
-Only JSON is read here. Whatever the checkpoint asks for and the served pipeline would not do
-exactly stops in this file. The libraries that know architectures are imported where they are asked:
-a wheel without the extra `export` can still say what it would need.
+Nothing heavy is imported: a wheel without the extra `export` can still say what it would need.
+What is asked of a checkpoint is looked at in `export.guard`, what is read of it in
+`export.reference`.
 """
 
 from __future__ import annotations
