@@ -1,4 +1,4 @@
-"""`make` and the API key: it reaches the gateway and the load test, and nobody else."""
+"""What `make` hands on: the API key to those that need it, options to the export."""
 
 import json
 import os
@@ -107,3 +107,14 @@ def test_a_load_test_takes_the_key_that_is_given_or_kept(
     assert "http://127.0.0.1:9" in locust["arguments"]
     assert locust["environment"]["API_KEY"] == SECRET
     assert not [called for called in (*before, report) if knows(called)]
+
+
+def test_the_export_is_given_what_make_is_given(tree: Path) -> None:
+    given = ("MODEL=a/b", "OUTPUT=m", "MAX_LENGTH=90", "OPTIONS=--pooling mean --ignore x")
+
+    *_, export = make(tree, "export", *given)
+
+    assert [
+        *("-m", "export", "a/b", "--output", "m", "--precision", "fp32"),
+        *("--max-length", "90", "--pooling", "mean", "--ignore", "x"),
+    ] == export["arguments"][1:]

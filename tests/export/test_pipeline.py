@@ -93,6 +93,14 @@ def test_long_texts_in_blocks_are_as_exact(architecture: str, tmp_path: Path) ->
     assert verification["longest_text_tokens"] == 3 * BLOCK - 1
 
 
+def test_the_manifest_says_where_weights_come_from(bert: Path, tmp_path: Path) -> None:
+    pickled = make_checkpoint(tmp_path / "pickled", "bge-m3")
+
+    manifests = [run(checkpoint, tmp_path / "models").manifest for checkpoint in (bert, pickled)]
+
+    assert ["model.safetensors", "pytorch_model.bin"] == [found.weights for found in manifests]
+
+
 def test_the_same_inputs_give_the_same_bytes(bert: Path, tmp_path: Path) -> None:
     run(bert, tmp_path / "models")
     first = snapshot(tmp_path / "models")
