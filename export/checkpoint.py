@@ -107,6 +107,15 @@ def _is_module(entry: Any) -> bool:
     )
 
 
+def check_pooling(folder: Path, pooling: PoolingOption | None) -> None:
+    """Raises: UnsupportedModel if nobody says how tokens become one vector."""
+    if pooling is None and not module_entries(folder):
+        raise UnsupportedModel(
+            "the checkpoint holds no modules.json that says how tokens become one vector: "
+            f"give --pooling {{{','.join(POOLINGS)}}}"
+        )
+
+
 def weight_files(folder: Path) -> str:
     """What holds the first module's weights, or is in shards: safetensors if there are any.
 

@@ -9,7 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, ModelSpec, PoolingOption, resolve
+from export.checkpoint import (
+    DEFAULT_CHECKPOINT,
+    Checkpoint,
+    ModelSpec,
+    PoolingOption,
+    check_pooling,
+    resolve,
+)
 from export.contents import check_room, holdings
 from export.errors import (
     ConversionFailed,
@@ -86,6 +93,7 @@ def export_model(options: ExportOptions, report: Report = print) -> ExportResult
         check_name(options.checkpoint, folder)
         with translated(folder) as (read, _):
             check(read, options.ignored)
+        check_pooling(folder, options.pooling)
 
     checkpoint = resolve(options.checkpoint, options.revision, report, look)
     _check_output(options.output, checkpoint)

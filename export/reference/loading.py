@@ -20,7 +20,13 @@ from sentence_transformers.sentence_transformer.modules import (
 from transformers import PreTrainedModel
 
 from export.architectures import jina_bert
-from export.checkpoint import POOLINGS, PoolingOption, module_entries, weight_files
+from export.checkpoint import (
+    POOLINGS,
+    PoolingOption,
+    check_pooling,
+    module_entries,
+    weight_files,
+)
 from export.errors import UnsupportedModel, told
 from export.reference.description import describe, describe_table
 from export.reference.model import Reference, StaticReference, TransformerReference, modules
@@ -60,6 +66,7 @@ def load(
 
     Raises: CheckpointNotFound, UnsupportedModel.
     """
+    check_pooling(folder, pooling)
     weights = weight_files(folder)
     jina_bert.register()
     with quiet(), told(UnsupportedModel, "the checkpoint cannot be read", folder):
@@ -98,12 +105,7 @@ def _read(folder: Path, pooling: PoolingOption | None, safetensors: bool) -> Sen
     arguments = {"local_files_only": True, "trust_remote_code": False}
     weights = {"dtype": torch.float32, "use_safetensors": safetensors, "weights_only": True}
     entries = module_entries(folder)
-    if not entries:
-        if pooling is None:
-            raise UnsupportedModel(
-                "the checkpoint holds no modules.json that says how tokens become one vector: "
-                f"give --pooling {{{','.join(POOLINGS)}}}"
-            )
+    if not entries and pooling is not None:
         # Pinned to text: of a tokenizer with a chat template it would make a conversation.
         task, output = TRANSFORMER_TASK_DEFAULTS["feature-extraction"]
         transformer = _Transformer(
@@ -142,7 +144,7 @@ def _check_loaded(module: _Transformer) -> None:
         keys = [key for key in module.loading[f"{kind}_keys"] if not UNUSED_WEIGHTS.fullmatch(key)]
         if keys:
             raise UnsupportedModel(
-                f"the weights are not those of {module.config.model_type} as transformers has it: "
+                f"the weights are not those of {module.config.model_type} as it is known here: "
                 f"there {what} {named(sorted(keys))}"
             )
 

@@ -170,8 +170,21 @@ def test_a_model_of_the_hub_is_exported_and_known_again_without_it(
     assert "org/tiny: already exported to" in export()
 
 
-def test_a_checkpoint_that_is_refused_costs_no_weights(place: Place, tmp_path: Path) -> None:
-    own = {"model_type": "qwen3", "auto_map": {"AutoModel": "modeling.Own"}}
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        (
+            {"auto_map": {"AutoModel": "modeling.Own"}},
+            "the repository's own code, modeling.Own, which is not run",
+        ),
+        ({}, "give --pooling {mean,"),
+    ],
+    ids=["own code", "no pooling"],
+)
+def test_a_checkpoint_that_is_refused_costs_no_weights(
+    own: dict[str, object], told: str, place: Place, tmp_path: Path
+) -> None:
+    own = {"model_type": "qwen3", **own}
     held = {"config.json": json.dumps(own).encode(), "model.safetensors": b"weights"}
     place.hub.models["org/own"] = Model({"main": Repository(held, {}).files})
 
@@ -185,6 +198,6 @@ def test_a_checkpoint_that_is_refused_costs_no_weights(place: Place, tmp_path: P
     )
 
     assert 4 == ended.returncode
-    assert "the repository's own code, modeling.Own, which is not run" in ended.stderr
+    assert told in ended.stderr
     assert "config.json" in place.hub.sent
     assert "model.safetensors" not in place.hub.sent
