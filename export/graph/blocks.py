@@ -18,7 +18,9 @@ import onnx_ir as ir
 from onnxscript import evaluator
 from torch.onnx._internal.exporter._building import OpRecorder  # there is no public one
 
-from export.graph.grid import FLOAT, INT64, SUM_STEP, Grid, Heads, op, round_up, row_of
+from export.graph.grid import INT32, Heads, numbers, round_up
+from export.graph.inputs import FLOAT, INT64, fed, op
+from export.steps.inference.layout import SUM_STEP
 
 # Most tokens of a block: 128 is slower, 512 not faster. A text that fits one is not cut: up to
 # about 300 tokens the operators of a loop cost more than the cache saves.
@@ -66,26 +68,15 @@ def subgraph(render: Callable[..., Any], inputs: Sequence[ir.Value] = ()) -> ir.
 
 
 class _Blocks:
-    """The texts of a grid cut into M blocks of B tokens; the last of a text may have fewer."""
+    """The texts cut into M blocks of B tokens; the last of a text may have fewer."""
 
-    def __init__(self, grid: Grid) -> None:
-        count = op.Div(op.Add(grid.width, BLOCK - 1), BLOCK)  # of the longest text
-        self.size = op.Div(op.Sub(op.Add(grid.width, count), 1), count)  # B, all about equal
-        self.place_of_token = op.Mod(grid.position_of_token, self.size)  # (T,), in its block
-        begins = op.Equal(self.place_of_token, 0)
-        self.firsts = op.Squeeze(op.NonZero(begins), [0])  # (M,), tokens
-        self.block_of_token = op.Sub(op.CumSum(op.Cast(begins, to=INT64), 0), 1)  # (T,)
-        text = op.Div(op.Gather(grid.cell_of_token, self.firsts), grid.width)  # (M,)
-        self.lengths = op.Gather(grid.lengths, text)  # (M,), of the text
-        self.starts = op.Gather(grid.starts, text)  # (M,), of the text
-        self.positions = op.Sub(self.firsts, self.starts)  # (M,), within the text
+    def __init__(self, seq_lens: Any) -> None:
+        self.tokens = fed("BLOCK_TOKENS", seq_lens)  # (M, B)
+        self.lengths = fed("BLOCK_LENGTHS", seq_lens)  # (M,), of the text
+        self.starts = fed("BLOCK_STARTS", seq_lens)  # (M,), of the text
+        self.positions = fed("BLOCK_POSITIONS", seq_lens)  # (M,), within the text
+        self.size = op.Squeeze(op.Shape(self.tokens, start=1, end=2), [0])  # B
         self.ends = op.Add(self.positions, self.size)  # (M,), perhaps behind the text's
-
-    def tokens(self) -> Any:
-        """The tokens of each block, its text's last one where it is shorter: (M, B)."""
-        steps = op.Add(op.Unsqueeze(self.firsts, [1]), op.Range(0, self.size, 1))
-        last = op.Sub(op.Add(self.starts, self.lengths), 1)
-        return op.Min(steps, op.Unsqueeze(last, [1]))
 
     def keys(self, causal: bool, window: int, step: int) -> tuple[Any, Any]:
         """Which positions its queries may see, from and up to: (M,) each."""
@@ -99,7 +90,7 @@ class _Blocks:
 
 
 def render_in_blocks(
-    rows: Any, grid: Grid, heads: Heads, form: Scores, table: Any | None = None
+    rows: Any, seq_lens: Any, heads: Heads, form: Scores, table: Any | None = None
 ) -> Any:
     """Attention of each text to itself.
 
@@ -107,10 +98,13 @@ def render_in_blocks(
     table    (heads, 2 R + 1), or none, as `packed::attention` has it
     returns  (T, heads, size)
     """
-    blocks = _Blocks(grid)
-    first_rows = op.Unsqueeze(op.Mul(blocks.tokens(), heads.rows), [1])  # (M, 1, B)
-    query_rows = op.Add(first_rows, op.Unsqueeze(row_of(heads.queries), [2]))  # (M, heads, B)
-    first_key = op.Add(op.Unsqueeze(op.Mul(blocks.starts, heads.rows), [1]), row_of(heads.keys))
+    blocks = _Blocks(seq_lens)
+    query_rows = op.Add(  # (heads, M, B)
+        op.Mul(blocks.tokens, numbers([heads.rows])), numbers(heads.queries, heads.count, 1, 1)
+    )
+    first_key = op.Add(  # (heads, M)
+        op.Mul(blocks.starts, heads.rows), numbers(heads.keys, heads.count, 1, dtype=INT64)
+    )
     keys = blocks.keys(form.causal, form.window, _sum_step(heads.size))
 
     def block(
@@ -139,21 +133,25 @@ def render_in_blocks(
         return op.MatMul(op.Softmax(biased, axis=-1), v)
 
     scanned = [
-        op.Flatten(query_rows, axis=2),  # (M * heads, B)
+        op.Flatten(query_rows, axis=2),  # (heads * M, B)
         op.Reshape(first_key, [-1]),
         *(_for_each_head(x, heads) for x in (blocks.lengths, blocks.positions, *keys)),
     ]
     if table is not None:
-        scanned.append(op.Mod(op.Range(0, op.Size(first_key), 1), heads.count))
-    body = subgraph(
-        block, [_number(f"scanned.{index}", index > 0) for index in range(len(scanned))]
-    )
-    attended = op.Scan(*scanned, body=body, num_scan_inputs=len(scanned))  # (M * heads, B, size)
-    # Row of block m, head h, place b: (m * heads + h) * B + b.
-    of_head = op.Mul(op.Range(0, heads.count, 1), blocks.size)
-    of_block = op.Mul(blocks.block_of_token, op.Mul(blocks.size, heads.count))
-    places = op.Add(op.Unsqueeze(op.Add(of_block, blocks.place_of_token), [1]), of_head)
+        scanned.append(op.Div(op.Range(0, op.Size(first_key), 1), op.Size(blocks.starts)))
+    body = subgraph(block, [_scanned(index) for index in range(len(scanned))])
+    attended = op.Scan(*scanned, body=body, num_scan_inputs=len(scanned))  # (heads * M, B, size)
+    places = rows_of_tokens(fed("PLACE_OF_TOKEN", seq_lens), blocks.tokens, heads)
     return op.Gather(op.Reshape(attended, [-1, heads.size]), places)
+
+
+def rows_of_tokens(place_of_token: Any, cells: Any, heads: Heads) -> Any:
+    """Where each head of each token lies in the rows of (heads, …): (T, heads).
+
+    place_of_token  (T,), among the cells, grid or blocks
+    """
+    each = op.Mul(op.Cast(op.Size(cells), to=INT32), numbers(heads.queries))  # (heads,)
+    return op.Add(op.Unsqueeze(place_of_token, [1]), each)
 
 
 def _sum_step(size: int) -> int:
@@ -176,10 +174,14 @@ def _hidden(queries: Any, keys: Any, real: Any, causal: bool, window: int) -> An
 
 
 def _for_each_head(values: Any, heads: Heads) -> Any:
-    """(M,) → (M * heads,)"""
-    return op.Reshape(op.Expand(op.Unsqueeze(values, [1]), [1, heads.count]), [-1])
+    """(M,) → (heads * M,)"""
+    return op.Tile(values, [heads.count])
 
 
-def _number(name: str, is_scalar: bool) -> ir.Value:
-    shape = ir.Shape([] if is_scalar else [None])
-    return ir.Value(name=name, type=ir.TensorType(ir.DataType.INT64), shape=shape)
+def _scanned(index: int) -> ir.Value:
+    """What the body is called with: the rows of a block's queries, and numbers."""
+    return ir.Value(
+        name=f"scanned.{index}",
+        type=ir.TensorType(ir.DataType.INT64 if index else ir.DataType.INT32),
+        shape=ir.Shape([] if index else [None]),
+    )

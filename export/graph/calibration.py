@@ -9,6 +9,7 @@ import onnxruntime
 
 from export.graph.fusion import initializer
 from export.graph.int8 import Activations, linears
+from export.steps.inference import Feeder
 from export.steps.tokenization import PackedTokenizer
 
 CALL_TEXTS = 16
@@ -28,10 +29,11 @@ def watch_inputs(
         path = Path(folder) / "watched.onnx"
         ir.save(watched, path, external_data="watched.onnx.data")
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        feeder = Feeder(session)
         found: dict[str, Activations] = {}
         for start in range(0, len(texts), CALL_TEXTS):
             input_ids, seq_lens = tokenizer.tokenize(texts[start : start + CALL_TEXTS])
-            values = session.run(names, {"INPUT_IDS": input_ids, "SEQ_LENS": seq_lens})
+            values = session.run(names, feeder.feeds(input_ids, seq_lens))
             for weights, ranges, gram in zip(outputs, values[::2], values[1::2], strict=True):
                 seen = Activations(ranges, gram)
                 found[weights] = found[weights].joined(seen) if weights in found else seen

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PretrainedConfig, PreTrainedModel
 
 from export.errors import ConversionFailed, UnsupportedModel, one_line
-from export.graph import flattening, footprint, fusion, rendering, seams
+from export.graph import flattening, footprint, fusion, inputs, rendering, seams
 from export.writing import writing
 
 OPSET = 20
@@ -119,7 +119,7 @@ def convert(
         encoder = PackedEncoder(transformer, poolings, tail).eval()
         config = _normalize(transformer.config)
         _check_seam(encoder, kind, config.num_layers)
-        return _convert(encoder, config.num_attention_heads)
+        return _convert(encoder, config.num_attention_heads, encoder.padding)
 
 
 def convert_table(weights: Tensor, tail: Sequence[nn.Module] = ()) -> onnx_ir.Model:
@@ -127,14 +127,15 @@ def convert_table(weights: Tensor, tail: Sequence[nn.Module] = ()) -> onnx_ir.Mo
 
     Raises: ConversionFailed.
     """
-    return _convert(PackedTable(weights, tail).eval(), heads=1)
+    return _convert(PackedTable(weights, tail).eval(), heads=1, padding=-1)
 
 
-def _convert(encoder: nn.Module, heads: int) -> onnx_ir.Model:
+def _convert(encoder: nn.Module, heads: int, padding: int) -> onnx_ir.Model:
     model = _trace(encoder)
+    inputs.feed(model)
     fusion.fuse(model)
     flattening.flatten(model)
-    footprint.note(model, heads)
+    footprint.note(model, heads, padding)
     for node in model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces with paths of this machine
     return model

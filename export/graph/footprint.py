@@ -11,9 +11,12 @@ from onnx_ir.passes import common
 from export.graph.blocks import BLOCK
 
 
-def note(model: ir.Model, heads: int) -> None:
-    """Write the widest layer, the heads of attention and the tokens of a block into the model."""
-    notes = {"widest": _widest(model), "heads": heads, "block": BLOCK}
+def note(model: ir.Model, heads: int, padding: int) -> None:
+    """Write the widest layer, the heads of attention and the tokens of a block into the model.
+
+    padding  of `Layout`, which is told what is noted here
+    """
+    notes = {"widest": _widest(model), "heads": heads, "block": BLOCK, "padding": padding}
     model.metadata_props.update({key: str(value) for key, value in notes.items()})
 
 

@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.steps.inference import SLOWER_WHEN_FUSED
+from export.steps.inference import SLOWER_WHEN_FUSED, Feeder
 
 GEMM_ROWS = 512  # tokens of a micro-batch
 GEMM_REPEATS = 8
@@ -72,8 +72,9 @@ def shares_by_operator(
         options.enable_profiling = True
         options.profile_file_prefix = f"{folder}/profile"
         session = _open(path, options)
-        for input_ids, seq_lens in batches:
-            session.run(["EMBEDDING"], {"INPUT_IDS": input_ids, "SEQ_LENS": seq_lens})
+        feeder = Feeder(session)
+        for batch in batches:
+            session.run(["EMBEDDING"], feeder.feeds(*batch))
         events = json.loads(Path(session.end_profiling()).read_bytes())
     spent: Counter[str] = Counter()
     for event in events:

@@ -17,7 +17,7 @@ from export.__main__ import main
 from export.errors import ExportError, RepositoryConflict, UnsupportedModel, VerificationFailed
 from export.graph import packed, rendering
 from export.graph.blocks import BLOCK
-from export.graph.grid import op
+from export.graph.inputs import op
 from export.manifest import hash_files
 from export.verification import LONG_TOKENS, MIN_COSINE
 from tests.checkpoints import ARCHITECTURES, make_checkpoint

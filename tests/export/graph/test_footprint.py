@@ -12,9 +12,9 @@ import pytest
 from export.graph.blocks import subgraph
 from export.graph.encoder import write_model
 from export.graph.footprint import note
-from export.graph.grid import op
+from export.graph.inputs import op
 from export.reference import load
-from export.steps.inference import KEPT_BYTES
+from export.steps.inference.cpu import KEPT_BYTES
 from tests.checkpoints import make_checkpoint
 
 SLACK_BYTES = 16 * 2**20  # of threads, and of what others of the process allocate
@@ -45,9 +45,9 @@ def test_a_graph_says_how_wide_it_is() -> None:
     graph.opset_imports[""] = 20
     model = ir.Model(graph, ir_version=10)
 
-    note(model, heads=3)
+    note(model, heads=3, padding=1)
 
-    assert {"widest": "12", "heads": "3", "block": "320"} == model.metadata_props
+    assert {"widest": "12", "heads": "3", "block": "320", "padding": "1"} == model.metadata_props
 
 
 @pytest.fixture(scope="module", params=KINDS)

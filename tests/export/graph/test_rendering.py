@@ -16,7 +16,9 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 
 from export.graph import packed
 from export.graph.blocks import BLOCK, subgraph
-from export.graph.rendering import render_attention, render_pool, render_positions
+from export.graph.inputs import feed
+from export.graph.rendering import render_attention, render_pool
+from export.steps.inference import Layout
 
 Floats = NDArray[np.float32]
 
@@ -28,21 +30,28 @@ TOLERANCE = 1e-5  # float32, sums of up to 641 terms in another order
 def rendered(
     render: Callable[..., Any],
     inputs: dict[str, tuple[ir.DataType, list[int | None]]],
-    dtype: ir.DataType = ir.DataType.FLOAT,
 ) -> Callable[..., NDArray[Any]]:
-    """An operator as a graph of its own, run by onnxruntime."""
+    """An operator as a graph of its own, fed with the layout of `seq_lens`, run by onnxruntime."""
     values = [
-        ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
-        for name, (dtype, shape) in inputs.items()
+        ir.Value(name=name, type=ir.TensorType(kind), shape=ir.Shape(shape))
+        for name, (kind, shape) in inputs.items()
     ]
     graph = subgraph(render, values)
     graph.opset_imports[""] = 20
-    graph.outputs[0].type = ir.TensorType(dtype)
-    content = ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString()
+    graph.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+    model = ir.Model(graph, ir_version=10)
+    feed(model)
+    content = ir.to_proto(model).SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    asked = [value.name for value in session.get_inputs()]
 
     def run(*arrays: NDArray[Any]) -> NDArray[Any]:
-        result: NDArray[Any] = session.run(None, dict(zip(inputs, arrays, strict=True)))[0]
+        given = dict(zip(inputs, arrays, strict=True))
+        ids = np.zeros(given["seq_lens"].sum(), dtype=np.int64)
+        layout = Layout(ids, given["seq_lens"], block=BLOCK)
+        feeds = {name: given[name] for name in asked if name in given}
+        feeds |= {name: getattr(layout, name.lower()) for name in asked if name not in given}
+        result: NDArray[Any] = session.run(None, feeds)[0]
         return result
 
     return run
@@ -182,23 +191,6 @@ def test_what_is_not_a_number_stays_within_its_text(lengths: list[int], sick: in
     found = onnx(kind)(*texts)
 
     assert [bool(np.isnan(text).any()) for text in found] == [n == sick for n in range(3)]
-
-
-@pytest.mark.parametrize("padding", [-1, 0, 1])
-@pytest.mark.parametrize("lengths", SHORT + LONG, ids=str)
-def test_positions_agree_with_the_plain_ones(lengths: list[int], padding: int) -> None:
-    def render_positions_of(input_ids: Any, seq_lens: Any) -> Any:
-        return render_positions(input_ids, seq_lens, padding)
-
-    run = rendered(
-        render_positions_of,
-        {"input_ids": (ir.DataType.INT64, [None]), "seq_lens": (ir.DataType.INT32, [None])},
-        ir.DataType.INT64,
-    )
-    ids = np.random.default_rng(seed=1).integers(0, 4, size=sum(lengths))  # padding among them
-
-    expected = packed.positions(torch.from_numpy(ids), torch.tensor(lengths), padding).tolist()
-    assert expected == run(ids, np.array(lengths, dtype=np.int32)).tolist()
 
 
 @cache

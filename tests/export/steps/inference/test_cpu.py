@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from export.graph.blocks import subgraph
-from export.graph.grid import op
+from export.graph.inputs import feed, op
 from export.graph.rendering import render_pool
 from export.steps.inference import CpuEncoder, check_processor
 
@@ -35,7 +35,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (output,) = graph.outputs
     output.name, output.type = "EMBEDDING", ir.TensorType(ir.DataType.FLOAT)
     model = ir.Model(graph, ir_version=10)
-    model.metadata_props.update({"widest": "10", "heads": "2", "block": "8"})
+    feed(model)
+    model.metadata_props.update({"widest": "10", "heads": "2", "block": "8", "padding": "-1"})
     path = tmp_path_factory.mktemp("model") / "model.onnx"
     ir.save(model, path)
     return path

@@ -1,7 +1,4 @@
-"""model.onnx → embeddings of packed micro-batches, by onnxruntime on the CPU.
-
-The exporter copies this file beside the encoder step's `model.py`, byte for byte.
-"""
+"""Embeddings by onnxruntime on the CPU."""
 
 import os
 from pathlib import Path
@@ -13,6 +10,8 @@ from numpy.typing import NDArray
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime
+
+from .feeding import Feeder
 
 Ids = NDArray[np.int64]
 Lengths = NDArray[np.int32]
@@ -54,6 +53,7 @@ class CpuEncoder:
         noted = self._alone.get_modelmeta().custom_metadata_map  # by export/graph/footprint.py
         self._widest, self._heads = int(noted["widest"]), int(noted["heads"])
         self._block = int(noted["block"])
+        self._feeder = Feeder(self._alone)
 
     def embed(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
         """(T,) int64 token ids and (N,) int32 lengths → (N, D) float32, on all threads."""
@@ -76,7 +76,7 @@ class CpuEncoder:
     def _run(
         self, session: onnxruntime.InferenceSession, input_ids: Ids, seq_lens: Lengths
     ) -> Embeddings:
-        feeds = {"INPUT_IDS": input_ids, "SEQ_LENS": seq_lens}
+        feeds = self._feeder.feeds(input_ids, seq_lens)
         options = None  # to make some takes a hundredth of a short text's time
         if len(seq_lens) * self.text_bytes(int(seq_lens.max())) > KEPT_BYTES:
             options = onnxruntime.RunOptions()
