@@ -7,8 +7,6 @@ Nothing waits in Triton's queue, so texts of different callers share micro-batch
 from __future__ import annotations  # Triton's requests have a type only while it serves
 
 import json
-from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,26 @@ check_step(Path(__file__).parent, "encoder")  # before anything else of this fol
 from batching import Batcher  # noqa: E402
 from inference import CpuEncoder  # noqa: E402
 from memory import Memory  # noqa: E402
+
+
+class Answer:
+    """To one request, sent by whoever knows it."""
+
+    __slots__ = ("_sender",)
+
+    def __init__(self, sender: pb_utils.InferenceResponseSender) -> None:
+        self._sender = sender
+
+    def set_result(self, embeddings: NDArray[Any], /) -> None:
+        tensor = pb_utils.Tensor("EMBEDDING", embeddings[np.newaxis])
+        self._send(pb_utils.InferenceResponse([tensor]))
+
+    def set_exception(self, error: Exception, /) -> None:
+        failure = pb_utils.TritonError(f"encoder: {error}")
+        self._send(pb_utils.InferenceResponse(error=failure))
+
+    def _send(self, response: pb_utils.InferenceResponse) -> None:
+        self._sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
 
 class TritonPythonModel:
@@ -39,14 +57,12 @@ class TritonPythonModel:
         self.batcher = Batcher(encoder, int(settings["micro_batch_tokens"]), memory)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
-        senders = [request.get_response_sender() for request in requests]
-        for request, sender in zip(requests, senders, strict=True):
+        answers = [Answer(request.get_response_sender()) for request in requests]
+        for request, answer in zip(requests, answers, strict=True):
             try:
-                embeddings = self.batcher.submit(*_read(request))
+                self.batcher.submit_for(answer, *_read(request))
             except Exception as error:  # one bad request must not fail its neighbours
-                _send(sender, _failure(error))
-            else:
-                embeddings.add_done_callback(partial(_answer, sender))
+                answer.set_exception(error)
 
     def finalize(self) -> None:
         self.batcher.close()
@@ -57,20 +73,3 @@ def _read(request: pb_utils.InferenceRequest) -> tuple[NDArray[Any], NDArray[Any
     tensors = (pb_utils.get_input_tensor_by_name(request, x) for x in ("INPUT_IDS", "SEQ_LENS"))
     input_ids, seq_lens = (tensor.as_numpy()[0] for tensor in tensors)
     return input_ids, seq_lens
-
-
-def _answer(sender: pb_utils.InferenceResponseSender, embeddings: Future[NDArray[Any]]) -> None:
-    error = embeddings.exception()
-    _send(sender, _failure(error) if error else _response(embeddings.result()))
-
-
-def _response(embeddings: NDArray[Any]) -> pb_utils.InferenceResponse:
-    return pb_utils.InferenceResponse([pb_utils.Tensor("EMBEDDING", embeddings[np.newaxis])])
-
-
-def _failure(error: BaseException) -> pb_utils.InferenceResponse:
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"encoder: {error}"))
-
-
-def _send(sender: pb_utils.InferenceResponseSender, response: pb_utils.InferenceResponse) -> None:
-    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

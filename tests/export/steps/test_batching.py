@@ -4,24 +4,29 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import closing
+from itertools import islice
 from queue import Empty, Queue
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from export.steps.batching import Backlog, Batcher, Request, Slice, even_budget
+from export.steps.batching import LOOK, Backlog, Batcher, Request, Slice, even_budget
 from export.steps.memory import Memory
 
 PATIENCE_SECONDS = 10
+MANY = 2500  # requests, far more than a choice looks at
 
 
 class SumEncoder:
     """Each text's vector is the sum of its ids and its length; fails on an id below zero."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, shares_device: bool = False) -> None:
         self.threads = threads
+        self.shares_device = shares_device
         self.alone = 0
 
     def embed(
@@ -40,16 +45,18 @@ class SumEncoder:
 
 
 class GatedEncoder(SumEncoder):
-    """Ends only when the gate opens; tells when it began."""
+    """Ends only when the gate opens; tells when it began, and with how many tokens."""
 
-    def __init__(self, threads: int) -> None:
-        super().__init__(threads)
+    def __init__(self, threads: int, shares_device: bool = False) -> None:
+        super().__init__(threads, shares_device)
         self.gate = threading.Event()
         self.begun = threading.Semaphore(0)
+        self.sizes: list[int] = []
 
     def embed_beside(
         self, input_ids: NDArray[np.int64], seq_lens: NDArray[np.int32]
     ) -> NDArray[np.float32]:
+        self.sizes.append(len(input_ids))
         self.begun.release()
         self.gate.wait(PATIENCE_SECONDS)
         return super().embed_beside(input_ids, seq_lens)
@@ -91,7 +98,18 @@ def one_text(length: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
 
 
 def make_request(*lengths: int) -> Request:
-    return Request(np.zeros(sum(lengths), dtype=np.int64), np.array(lengths, dtype=np.int32))
+    input_ids, seq_lens = np.zeros(sum(lengths), dtype=np.int64), np.array(lengths, dtype=np.int32)
+    return Request(input_ids, seq_lens, Future())
+
+
+class WatchedRequest(Request):
+    """Notes when anybody looks at it."""
+
+    seen: ClassVar[set[int]] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        type(self).seen.add(id(self))
+        return super().__getattribute__(name)
 
 
 def lengths_of(micro_batch: Sequence[Slice]) -> list[list[int]]:
@@ -107,11 +125,12 @@ def drain(backlog: Backlog) -> Iterator[list[list[int]]]:
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("max_tokens", [1, 16, 512, 10**9])
 @pytest.mark.parametrize("counts", [[1], [2], [100], [1, 1, 40, 3, 1]])
+@pytest.mark.parametrize("shares_device", [False, True], ids=["cores", "one device"])
 def test_each_text_gets_its_own_embedding_in_order(
-    counts: Sequence[int], max_tokens: int, threads: int
+    shares_device: bool, counts: Sequence[int], max_tokens: int, threads: int
 ) -> None:
     calls = [draw_texts(seed, count) for seed, count in enumerate(counts)]
-    encoder = SumEncoder(threads)
+    encoder = SumEncoder(threads, shares_device)
     with closing(Batcher(encoder, max_tokens, memory_of())) as batcher:
         futures = [batcher.submit(*call) for call in calls]
         for call, future in zip(calls, futures, strict=True):
@@ -119,26 +138,40 @@ def test_each_text_gets_its_own_embedding_in_order(
             np.testing.assert_array_equal(expected, future.result(PATIENCE_SECONDS))
 
 
-def test_what_was_given_may_be_overwritten() -> None:
+@pytest.mark.parametrize(
+    ("lengths", "expected"), [([2, 1], [[3, 2], [3, 1]]), ([3], [[6, 3]])], ids=["two", "one"]
+)
+def test_what_was_given_may_be_overwritten(lengths: list[int], expected: list[list[int]]) -> None:
     encoder = GatedEncoder(threads=1)
-    input_ids, seq_lens = np.array([1, 2, 3]), np.array([2, 1], dtype=np.int32)
+    input_ids, seq_lens = np.array([1, 2, 3]), np.array(lengths, dtype=np.int32)
     with closing(Batcher(encoder, max_tokens=16, memory=memory_of())) as batcher:
-        future = batcher.submit(input_ids, seq_lens)
+        batcher.submit(*one_text(1))
+        assert encoder.begun.acquire(timeout=PATIENCE_SECONDS)  # so the next ones wait
+        futures = [batcher.submit(input_ids, seq_lens) for _ in range(2)]
         input_ids[:] = -1
+        seq_lens[:] = -1
         encoder.gate.set()
-        assert future.result(PATIENCE_SECONDS).tolist() == [[3, 2], [3, 1]]
+        for future in futures:
+            assert expected == future.result(PATIENCE_SECONDS).tolist()
 
 
 @pytest.mark.parametrize(
     ("input_ids", "seq_lens"),
-    [([], []), ([1, 2], [1]), ([1], [1, 1]), ([1], [0, 1])],
-    ids=["no text", "tokens of no text", "texts without tokens", "a text without tokens"],
+    [([], []), ([1, 2], [1]), ([1], [1, 1]), ([1], [0, 1]), ([], [0]), ([1], [2])],
+    ids=[
+        "no text",
+        "tokens of no text",
+        "texts without tokens",
+        "a text without tokens",
+        "one text without tokens",
+        "one text of too few tokens",
+    ],
 )
 def test_lengths_that_do_not_fit_the_tokens_are_refused(
     input_ids: list[int], seq_lens: list[int]
 ) -> None:
     with pytest.raises(ValueError, match="SEQ_LENS"):
-        Request(np.array(input_ids, dtype=np.int64), np.array(seq_lens, dtype=np.int32))
+        Request(np.array(input_ids, dtype=np.int64), np.array(seq_lens, dtype=np.int32), Future())
 
 
 def test_an_error_reaches_those_it_concerns_and_no_others() -> None:
@@ -190,6 +223,46 @@ def test_a_lone_text_has_all_threads_and_what_comes_meanwhile_waits_for_it() -> 
         encoder.gate.set()
         for future in (lone, *later):
             future.result(PATIENCE_SECONDS)
+
+
+def test_workers_that_share_a_device_run_beside_a_lone_text() -> None:
+    encoder = GatedEncoder(threads=2, shares_device=True)
+    with closing(Batcher(encoder, max_tokens=16, memory=memory_of())) as batcher:
+        futures = []
+        for seed in (0, 1):
+            futures.append(batcher.submit(*draw_texts(seed, 1)))
+            assert encoder.begun.acquire(timeout=PATIENCE_SECONDS)
+        encoder.gate.set()
+        for future in futures:
+            future.result(PATIENCE_SECONDS)
+    assert encoder.alone == 0
+
+
+def test_workers_that_share_a_device_run_all_that_the_budget_allows() -> None:
+    encoder = GatedEncoder(threads=2, shares_device=True)
+    with closing(Batcher(encoder, max_tokens=20, memory=memory_of())) as batcher:
+        lone = batcher.submit(np.ones(50, dtype=np.int64), np.full(5, 10, dtype=np.int32))
+        for _ in range(2):  # both at once
+            assert encoder.begun.acquire(timeout=PATIENCE_SECONDS)
+        assert [20, 20] == encoder.sizes
+        encoder.gate.set()
+        assert [[10, 10]] * 5 == lone.result(PATIENCE_SECONDS).tolist()
+    assert [20, 20, 10] == encoder.sizes
+    assert encoder.alone == 0
+
+
+def test_who_does_not_take_an_answer_ends_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    class Gone:
+        def set_result(self, embeddings: NDArray[np.float32], /) -> None:
+            raise RuntimeError("gone")
+
+        def set_exception(self, error: Exception, /) -> None:
+            raise error
+
+    with closing(Batcher(SumEncoder(threads=1), 16, memory_of())) as batcher:
+        batcher.submit_for(Gone(), *one_text(1))
+        assert [[2, 2]] == batcher.submit(*one_text(2)).result(PATIENCE_SECONDS).tolist()
+    assert ["an answer could not be given"] == [record.message for record in caplog.records]
 
 
 def test_who_is_slow_to_take_an_answer_holds_up_no_other_worker() -> None:
@@ -279,6 +352,86 @@ def test_two_idle_workers_share_what_waits() -> None:
     shares = [backlog.take(workers=2), backlog.take(workers=1)]
     assert [[len(part.seq_lens) for part in share] for share in shares] == [[10], [10]]
     assert not backlog
+
+
+def test_what_failed_is_not_shared_among_workers() -> None:
+    backlog = Backlog(256, memory_of())
+    failed = make_request(*[10] * 40)
+    backlog.add(failed)
+    backlog.take(workers=2)
+    backlog.add(make_request(*[10] * 4))
+    backlog.discard([failed])
+
+    assert [[10, 10]] == lengths_of(backlog.take(workers=2))
+    assert [[10, 10]] == lengths_of(backlog.take(workers=1))
+    assert not backlog
+
+
+def test_a_query_overtakes_however_many_wait() -> None:
+    backlog = Backlog(10, memory_of())
+    for _ in range(MANY):
+        backlog.add(make_request(9, 9))
+    backlog.add(make_request(8))
+    backlog.add(make_request(7))
+
+    assert [[[8]], [[9]], [[7]], [[9]], [[9]]] == list(islice(drain(backlog), 5))
+
+
+def test_the_oldest_is_next_every_other_time_however_many_overtake() -> None:
+    backlog = Backlog(10, memory_of())
+    backlog.add(make_request(9, 8, 7))
+    for _ in range(MANY):
+        backlog.add(make_request(6))
+
+    firsts = [micro_batch[0] for micro_batch in islice(drain(backlog), 7)]
+    assert [[6], [9], [6], [8], [6], [7], [6]] == firsts
+
+
+def test_a_query_passes_however_many_wait_for_memory() -> None:
+    backlog = Backlog(10, memory_of(mib=80))
+    for _ in range(MANY):
+        backlog.add(make_request(30))
+    backlog.take(workers=1)
+    assert not backlog.is_ready
+    backlog.add(make_request(8))
+
+    assert [[8]] == lengths_of(backlog.take(workers=1))
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [(LOOK - 1, [[30], [10]]), (LOOK, [[30], [5], [5]])],
+    ids=["seen", "too far behind"],
+)
+def test_what_fills_up_is_sought_among_the_oldest(before: int, expected: list[list[int]]) -> None:
+    backlog = Backlog(40, memory_of())
+    backlog.add(make_request(30))
+    for _ in range(before):
+        backlog.add(make_request(5))
+    backlog.add(make_request(10))
+
+    assert expected == lengths_of(backlog.take(workers=None))
+
+
+@pytest.mark.parametrize("lengths", [[3], [9, 9]], ids=["small", "bulk"])
+def test_a_choice_looks_at_few_however_many_wait(lengths: list[int]) -> None:
+    backlog = Backlog(10, memory_of())
+    for _ in range(MANY):
+        input_ids = np.zeros(sum(lengths), dtype=np.int64)
+        backlog.add(WatchedRequest(input_ids, np.array(lengths, dtype=np.int32), Future()))
+    WatchedRequest.seen.clear()
+    backlog.take(workers=2)
+
+    assert 1 <= len(WatchedRequest.seen) <= LOOK + 1
+
+
+def test_who_gave_its_large_texts_is_still_the_oldest() -> None:
+    backlog = Backlog(10, memory_of(mib=80))  # 20 for each of two workers
+    for lengths in ([30, 5, 5], [8, 8]):
+        backlog.add(make_request(*lengths))
+
+    taken = [lengths_of(backlog.take(workers=None)) for _ in range(4)]
+    assert [[[30]], [[5, 5]], [[8]], [[8]]] == taken
 
 
 def test_a_micro_batch_has_no_more_texts_than_a_share_holds() -> None:
