@@ -23,7 +23,9 @@ LIBRARIES = {
 }
 # cudaErrorNotSupported; for cuBLAS an unknown status, and an error all the same.
 NOT_SUPPORTED = 801
-COMPILE = ["g++", "-std=c++17", "-O1", "-Wall", "-Wextra", "-fPIC", "-fvisibility=default"]
+COMPILE = ["g++", "-std=c++17", "-O1", "-Wall", "-Wextra", "-fPIC", "-c"]
+LINK = ["g++", "-shared"]
+NAMES = ["nm", "--format=just-symbols"]
 
 
 def wanted_symbols(provider: Path) -> dict[str, set[str]]:
@@ -61,8 +63,7 @@ def build(provider: Path, folder: Path) -> dict[str, set[str]]:
 
 
 def _symbols(path: Path, *options: str) -> list[str]:
-    listed = subprocess.check_output(["nm", "--format=just-symbols", *options, path], text=True)
-    return listed.split()
+    return subprocess.check_output([*NAMES, *options, path], text=True).split()
 
 
 def _stubs(library: str, names: set[str]) -> str:
@@ -75,7 +76,7 @@ def _stubs(library: str, names: set[str]) -> str:
 
 def _compile(source: Path, folder: Path) -> Path:
     compiled = folder / f"{source.stem}.o"
-    subprocess.run([*COMPILE, "-c", source, "-o", compiled], check=True)
+    subprocess.run([*COMPILE, source, "-o", compiled], check=True)
     return compiled
 
 
@@ -84,11 +85,9 @@ def _link(library: str, compiled: list[Path], folder: Path) -> None:
     versions = compiled[0].with_name("versions")
     versions.write_text(f"{library} {{ global: *; }};\n")
     options = [] if library == DRIVER else [f"-Wl,--version-script={versions}"]
-    subprocess.run(
-        ["g++", "-shared", f"-Wl,-soname,{library}", *options, *compiled, "-ldl"]
-        + ["-o", str(folder / library)],
-        check=True,
-    )
+    soname = f"-Wl,-soname,{library}"
+    command = [*LINK, soname, *options, *map(str, compiled), "-ldl", "-o", str(folder / library)]
+    subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

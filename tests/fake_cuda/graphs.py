@@ -7,6 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 WIDTH = 256
+WEIGHTS_A_LAYER = 4
 OPSET = 20  # the first with Gelu
 
 

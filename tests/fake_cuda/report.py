@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+TOLD = "fake CUDA: "  # what a line with a report begins with
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
 
 

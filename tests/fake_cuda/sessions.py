@@ -19,7 +19,7 @@ Feeds = Mapping[str, tuple[str, Sequence[int]]]
 class Plan:
     """A session and what it runs.
 
-    rounds            the runs of each round go at once, on a thread each that later rounds use again
+    rounds            the runs of a round go at once, each on a thread, which later rounds use again
     provider_options  of the CUDA provider
     session_options   attributes of SessionOptions, such as enable_mem_pattern
     configuration     entries of its configuration, such as session.disable_cpu_ep_fallback
@@ -62,9 +62,11 @@ class Outcome:
 def run_session(plan: Plan, without: Sequence[str] = (), **settings: str) -> Outcome:
     """What happened, with libraries and settings as of `in_fake_cuda`."""
     described = json.dumps(asdict(plan), default=str)
-    finished = in_fake_cuda("-m", "tests.fake_cuda.session_program", described, without=without, **settings)
-    assert finished.returncode == 0, finished.stderr
-    *printed, last = finished.stdout.splitlines()
+    finished = in_fake_cuda(
+        "-m", "tests.fake_cuda.session_program", described, without=without, **settings
+    )
+    assert finished.status == 0, finished.errors
+    *printed, last = finished.printed.splitlines()
     fields = json.loads(last)
     return Outcome(
         error=fields["error"],
@@ -72,5 +74,5 @@ def run_session(plan: Plan, without: Sequence[str] = (), **settings: str) -> Out
         loaded=Report.from_json(fields["loaded"]),
         rounds=[Round(Report.from_json(of["report"]), of["errors"]) for of in fields["rounds"]],
         nodes=[(operator, provider) for operator, provider in fields["nodes"]],
-        logged="\n".join([*printed, finished.stderr]),
+        logged="\n".join([*printed, finished.errors]),
     )
