@@ -1,5 +1,6 @@
 """Small graphs for the fake device, made by onnx.helper in the environment of the tests."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 WIDTH = 256
 WEIGHTS_A_LAYER = 4
+HEAD_WIDTH = 64
 OPSET = 20  # the first with Gelu
+IR_VERSION = 11  # the first with opset 24
+
+Inputs = dict[str, tuple[int, Sequence[str | int]]]
 
 
 def save_feed_forward(path: Path, layers: int = 1, width: int = WIDTH) -> Path:
@@ -42,20 +47,60 @@ def save_with_host_node(path: Path, width: int = WIDTH) -> Path:
     return _save(path, nodes, [], width)
 
 
+def save_attention(path: Path, dtype: int = TensorProto.FLOAT16, width: int = WIDTH) -> Path:
+    """The standard operator of opset 24, on texts of (N,) lengths in a padded (N, S, width)."""
+    padded: Inputs = {name: (dtype, ["N", "S", width]) for name in ("QUERY", "KEY", "VALUE")}
+    node = helper.make_node(
+        "Attention",
+        [*padded, "", "", "", "LENGTHS"],
+        ["OUTPUT"],
+        q_num_heads=width // HEAD_WIDTH,
+        kv_num_heads=width // HEAD_WIDTH,
+    )
+    return _save_graph(path, [node], padded | {"LENGTHS": (TensorProto.INT64, ["N"])}, 24)
+
+
+def save_packed_attention(path: Path, width: int = WIDTH) -> Path:
+    """onnxruntime's own operator, on (T, width) packed tokens."""
+    tokens = (TensorProto.FLOAT16, ["T", width])
+    packed: Inputs = {"QUERY": tokens, "KEY": tokens, "VALUE": tokens}
+    layout: Inputs = {
+        "OFFSETS": (TensorProto.INT32, ["N", "S"]),
+        "STARTS": (TensorProto.INT32, ["N1"]),
+    }
+    node = helper.make_node(
+        "PackedMultiHeadAttention",
+        [*packed, "", *layout],
+        ["OUTPUT"],
+        domain="com.microsoft",
+        num_heads=width // HEAD_WIDTH,
+    )
+    return _save_graph(path, [node], packed | layout, OPSET)
+
+
 def _save(
+    path: Path, nodes: list[onnx.NodeProto], initializers: list[onnx.TensorProto], width: int
+) -> Path:
+    inputs: Inputs = {"INPUT": (TensorProto.FLOAT16, ["T", width])}
+    return _save_graph(path, nodes, inputs, OPSET, initializers)
+
+
+def _save_graph(
     path: Path,
     nodes: list[onnx.NodeProto],
-    initializers: list[onnx.TensorProto],
-    width: int,
+    inputs: Inputs,
+    opset: int,
+    initializers: Sequence[onnx.TensorProto] = (),
 ) -> Path:
+    """With one OUTPUT of the first input's type; shapes may have names for numbers."""
+    output_type, _ = next(iter(inputs.values()))
     graph = helper.make_graph(
         nodes,
         "graph",
-        [helper.make_tensor_value_info("INPUT", TensorProto.FLOAT16, ["T", width])],
-        [helper.make_tensor_value_info("OUTPUT", TensorProto.FLOAT16, ["T", width])],
+        [helper.make_tensor_value_info(name, *described) for name, described in inputs.items()],
+        [helper.make_tensor_value_info("OUTPUT", output_type, None)],
         initializers,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
+    domains = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=domains, ir_version=IR_VERSION), path)
     return path

@@ -147,3 +147,31 @@ runtime.cudaSetDevice(7)
 print(runtime.cudaPeekAtLastError(), runtime.cudaGetLastError(), runtime.cudaGetLastError())
 """
     assert printed(program) == "101 101 0"
+
+
+@pytest.mark.parametrize(
+    ("grid", "block", "shared", "expected"),
+    [
+        ((2**31 - 1, 65535, 65535), (1024, 1, 1), 227 * 1024, "0"),
+        ((1, 65536, 1), (1, 1, 1), 0, "9"),
+        ((0, 1, 1), (1, 1, 1), 0, "9"),
+        ((1, 1, 1), (1024, 2, 1), 0, "9"),
+        ((1, 1, 1), (1, 1, 1), 228 * 1024, "9"),
+    ],
+    ids=["the largest", "grid", "no blocks", "threads", "shared memory"],
+)
+def test_a_launch_is_refused_beyond_the_limits_of_the_device(
+    grid: tuple[int, ...], block: tuple[int, ...], shared: int, expected: str
+) -> None:
+    program = f"""
+class Dim3(ctypes.Structure):
+    _fields_ = [(axis, ctypes.c_uint) for axis in "xyz"]
+
+
+library, kernel, image = ctypes.c_void_p(), ctypes.c_void_p(), bytes(64)
+runtime.cudaLibraryLoadData(ctypes.byref(library), image, *[None] * 6)
+runtime.cudaLibraryGetKernel(ctypes.byref(kernel), library, b"kernel")
+shared = ctypes.c_size_t({shared})
+print(runtime.cudaLaunchKernel(kernel, Dim3(*{grid}), Dim3(*{block}), None, shared, None))
+"""
+    assert printed(program) == expected
