@@ -62,7 +62,7 @@ def save_attention(path: Path, dtype: int = TensorProto.FLOAT16, width: int = WI
 
 def save_packed_attention(path: Path, width: int = WIDTH) -> Path:
     """onnxruntime's own operator, on (T, width) packed tokens."""
-    tokens = (TensorProto.FLOAT16, ["T", width])
+    tokens: tuple[int, list[str | int]] = (TensorProto.FLOAT16, ["T", width])
     packed: Inputs = {"QUERY": tokens, "KEY": tokens, "VALUE": tokens}
     layout: Inputs = {
         "OFFSETS": (TensorProto.INT32, ["N", "S"]),

@@ -39,6 +39,7 @@ Number read(const char* at) {
 }
 
 // The chips that a fat binary serves: a header of its size, then one header before each image.
+// NVIDIA documents neither; load_tests/gpu/shrink.py reads the same.
 Images images_of(const char* binary) {
   constexpr uint32_t kMagic = 0xBA55ED50;
   Images images;

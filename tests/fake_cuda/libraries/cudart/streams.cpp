@@ -1,6 +1,7 @@
 // Streams, events and graphs are handles: everything has happened when a call returns. What waits
 // for the device is counted, because on a real one it takes time.
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <thread>
 
@@ -13,6 +14,11 @@ struct Stream {
   bool capturing = false;
 };
 
+// None where a handle is one of the default streams, 0 to 2.
+Stream* own(void* stream) {
+  return reinterpret_cast<uintptr_t>(stream) > 2 ? static_cast<Stream*>(stream) : nullptr;
+}
+
 int create_stream(void** stream) {
   if (int error = state::usable()) return error;
   *stream = new Stream;
@@ -20,7 +26,7 @@ int create_stream(void** stream) {
 }
 
 void set_capturing(void* stream, bool capturing) {
-  if (stream) static_cast<Stream*>(stream)->capturing = capturing;
+  if (Stream* known = own(stream)) known->capturing = capturing;
 }
 
 int wait() {
@@ -55,7 +61,7 @@ int cudaStreamCreateWithFlags(void** stream, unsigned) {
 
 int cudaStreamDestroy(void* stream) {
   NOTE_CALL();
-  delete static_cast<Stream*>(stream);
+  delete own(stream);
   return state::kSuccess;
 }
 
@@ -115,7 +121,7 @@ int cudaEventElapsedTime(float* milliseconds, void*, void*) {
 }
 
 int cudaStreamIsCapturing(void* stream, int* status) {
-  *status = stream && static_cast<Stream*>(stream)->capturing;
+  *status = own(stream) && own(stream)->capturing;
   return state::kSuccess;
 }
 
