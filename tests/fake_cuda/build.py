@@ -53,7 +53,7 @@ def build(provider: Path, folder: Path) -> dict[str, set[str]]:
     stubs = {}
     for library, sources in LIBRARIES.items():
         with tempfile.TemporaryDirectory() as objects:
-            compiled = [_compile(source, Path(objects)) for source in SOURCES.glob(sources)]
+            compiled = [_compile(source, Path(objects)) for source in sorted(SOURCES.glob(sources))]
             known = {name for path in compiled for name in _symbols(path, "--defined-only")}
             stubs[library] = wanted[library] - known
             source = Path(objects, "stubs.cpp")

@@ -1,5 +1,5 @@
-// Kernels are known by name and by the chips that their machine code is for. A launch is counted and
-// does nothing; one that the device would refuse is refused.
+// Kernels are known by name and by the chips that their machine code is for. A launch is counted
+// and does nothing; one that the device would refuse is refused.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
