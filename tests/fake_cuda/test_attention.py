@@ -20,9 +20,9 @@ def packed_feeds() -> Feeds:
     return {**tokens, "OFFSETS": ("int32", (TEXTS, LENGTH)), "STARTS": ("int32", (TEXTS + 1,))}
 
 
-def padded_feeds(dtype: str = "float16", texts: int = TEXTS, length: int = LENGTH) -> Feeds:
-    padded = {name: (dtype, (texts, length, WIDTH)) for name in ("QUERY", "KEY", "VALUE")}
-    return {**padded, "LENGTHS": ("int64", (texts,))}
+def padded_feeds(dtype: str = "float16") -> Feeds:
+    padded = {name: (dtype, (TEXTS, LENGTH, WIDTH)) for name in ("QUERY", "KEY", "VALUE")}
+    return {**padded, "LENGTHS": ("int64", (TEXTS,))}
 
 
 def run_on_device(model: Path, feeds: Feeds, **settings: str) -> Report:
