@@ -47,7 +47,7 @@ serve: $(if $(REPOSITORY),.venv/serve,export) .serving ## Export MODEL if needed
 export: .venv/serve ## Export MODEL (a Hub id or a folder) to OUTPUT; SERVED_NAME, ALIASES, MATRYOSHKA=1, MAX_LENGTH, PRECISION, OPTIONS
 	@$(BIN)/python -m export $(if $(MODEL),"$(MODEL)") --output "$(OUTPUT)" --precision "$(PRECISION)" $(if $(SERVED_NAME),--served-name "$(SERVED_NAME)") $(if $(ALIASES),--alias "$(ALIASES)") $(if $(MATRYOSHKA),--matryoshka) $(if $(MAX_LENGTH),--max-length "$(MAX_LENGTH)") $(OPTIONS)
 
-test: .venv/dev ## All three rings: fast, slow, and the real Triton
+test: .venv/dev ## All rings: fast, slow, the real Triton, the real CUDA provider on a fake device
 	$(BIN)/pytest
 
 check: .venv/dev ## Format, lint and types
@@ -110,3 +110,10 @@ build/peers/infinity-onnx/installed: build/peers/infinity/installed
 	rm -rf $(@D) && mkdir -p build/peers && cp -r "$$($(BIN)/python -m load_tests.bench.servers)" $(@D)
 	build/peers/infinity/bin/optimum-cli export onnx --model $(@D) --task feature-extraction --library transformers $(@D)/exported
 	mv $(@D)/exported/model.onnx $(@D) && rm -r $(@D)/exported && touch $@
+
+# The real CUDA provider in an environment of its own, on libraries that count what it does.
+build/fake_cuda/installed: tests/fake_cuda/requirements.txt constraints.txt
+	$(PYTHON) -m venv build/fake_cuda/venv && build/fake_cuda/venv/bin/pip install -c constraints.txt -r $< && touch $@
+
+build/fake_cuda/built: build/fake_cuda/installed tests/fake_cuda/build.py $(wildcard tests/fake_cuda/libraries/* tests/fake_cuda/libraries/*/*)
+	$(PYTHON) -m tests.fake_cuda.build $(@D)/venv/lib/python3.*/site-packages/onnxruntime/capi/libonnxruntime_providers_cuda.so $(@D)/lib && touch $@

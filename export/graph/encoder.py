@@ -6,7 +6,8 @@ Inputs INPUT_IDS (T,) int64 and SEQ_LENS (N,) int32, output EMBEDDING (N, D) flo
 import inspect
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PretrainedConfig, PreTrainedModel
 
 from export.errors import ConversionFailed, UnsupportedModel, one_line
-from export.graph import flattening, footprint, fusion, inputs, rendering, seams
+from export.graph import (
+    biases,
+    flattening,
+    footprint,
+    fusion,
+    inputs,
+    rendering,
+    seams,
+    standard,
+)
+from export.graph.blocks import BLOCK
 from export.writing import writing
 
 OPSET = 20
@@ -101,13 +112,34 @@ def position_table(transformer: nn.Module) -> nn.Embedding | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a graph says what is computed.
+
+    translations  of the packed operators
+    opset         that they are of
+    block         most tokens of a text that attends as a whole; 0 where all do
+    """
+
+    translations: Mapping[Callable[..., Any], Callable[..., Any]]
+    opset: int
+    block: int
+
+
+CPU = Form(rendering.TRANSLATIONS, OPSET, BLOCK)
+GPU = Form(standard.TRANSLATIONS, standard.OPSET, 0)
+
+
 def convert(
-    transformer: PreTrainedModel, poolings: Sequence[str], tail: Sequence[nn.Module] = ()
+    transformer: PreTrainedModel,
+    poolings: Sequence[str],
+    tail: Sequence[nn.Module] = (),
+    form: Form = CPU,
 ) -> onnx_ir.Model:
-    """The encoder as an ONNX graph in float32.
+    """The encoder as an ONNX graph in the precision of its parameters.
 
     poolings  sentence-transformers' names; several are put side by side
-    tail      its modules after the pooling
+    tail      its modules after the pooling, in float32
 
     Raises: ConversionFailed; UnsupportedModel if the architecture goes past the attention seam.
     """
@@ -119,23 +151,28 @@ def convert(
         encoder = PackedEncoder(transformer, poolings, tail).eval()
         config = _normalize(transformer.config)
         _check_seam(encoder, kind, config.num_layers)
-        return _convert(encoder, config.num_attention_heads, encoder.padding)
+        return _convert(encoder, form, config.num_attention_heads, encoder.padding)
 
 
-def convert_table(weights: Tensor, tail: Sequence[nn.Module] = ()) -> onnx_ir.Model:
+def convert_table(
+    weights: Tensor, tail: Sequence[nn.Module] = (), form: Form = CPU
+) -> onnx_ir.Model:
     """A static embedding (V, D), its last row zero, as an ONNX graph.
 
     Raises: ConversionFailed.
     """
-    return _convert(PackedTable(weights, tail).eval(), heads=1, padding=-1)
+    return _convert(PackedTable(weights, tail).eval(), form, heads=1, padding=-1)
 
 
-def _convert(encoder: nn.Module, heads: int, padding: int) -> onnx_ir.Model:
-    model = _trace(encoder)
+def _convert(encoder: nn.Module, form: Form, heads: int, padding: int) -> onnx_ir.Model:
+    model = _trace(encoder, form)
     inputs.feed(model)
     fusion.fuse(model)
-    flattening.flatten(model)
-    footprint.note(model, heads, padding)
+    if form is CPU:
+        flattening.flatten(model)
+    else:
+        biases.fold(model)
+    footprint.note(model, heads, form.block, padding)
     for node in model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces with paths of this machine
     return model
@@ -160,7 +197,7 @@ def _example() -> tuple[Tensor, Tensor]:
     return torch.arange(int(seq_lens.sum())), seq_lens
 
 
-def _trace(encoder: nn.Module) -> onnx_ir.Model:
+def _trace(encoder: nn.Module, form: Form) -> onnx_ir.Model:
     dynamic = {"input_ids": {0: torch.export.Dim("T")}, "seq_lens": {0: torch.export.Dim("N")}}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's notes to its own developers
@@ -169,11 +206,11 @@ def _trace(encoder: nn.Module) -> onnx_ir.Model:
             program = torch.onnx.export(
                 encoder,
                 _example(),
-                custom_translation_table=rendering.TRANSLATIONS,
+                custom_translation_table=dict(form.translations),
                 dynamic_shapes=dynamic,
                 dynamo=True,
                 input_names=["INPUT_IDS", "SEQ_LENS"],
-                opset_version=OPSET,
+                opset_version=form.opset,
                 output_names=["EMBEDDING"],
                 verbose=False,
             )

@@ -8,15 +8,16 @@ import math
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from export.graph.blocks import BLOCK
+FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
-def note(model: ir.Model, heads: int, padding: int) -> None:
-    """Write the widest layer, the heads of attention and the tokens of a block into the model.
+def note(model: ir.Model, heads: int, block: int, padding: int) -> None:
+    """Write the widest layer, the heads of attention, and what `Layout` is told into the model.
 
-    padding  of `Layout`, which is told what is noted here
+    block    most tokens of a text that attends as a whole; 0 where all do
+    padding  the token that has a position of its own; -1 for none
     """
-    notes = {"widest": _widest(model), "heads": heads, "block": BLOCK, "padding": padding}
+    notes = {"widest": _widest(model), "heads": heads, "block": block, "padding": padding}
     model.metadata_props.update({key: str(value) for key, value in notes.items()})
 
 
@@ -27,7 +28,7 @@ def _widest(model: ir.Model) -> int:
         value.shape.dims
         for node in inferred.graph
         for value in node.outputs
-        if value.dtype == ir.DataType.FLOAT and value.shape is not None
+        if value.dtype in FLOATS and value.shape is not None
     ]
     # Of unknown size is what counts tokens; where there are two such, it is the grid.
     widths = [[size for size in shape if isinstance(size, int)] for shape in shapes]

@@ -124,7 +124,8 @@ def attention(
         if table is not None:
             scores = scores + _bias(table, len(q))
         scores = scores.masked_fill(~_visible(len(q), causal, window), -torch.inf)
-        outputs.append(torch.einsum("hij,jhd->ihd", scores.softmax(-1), v).flatten(1))
+        weights = scores.float().softmax(-1).to(v.dtype)
+        outputs.append(torch.einsum("hij,jhd->ihd", weights, v).flatten(1))
     return torch.cat(outputs).unsqueeze(0)
 
 
@@ -188,17 +189,19 @@ POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
 def pool(token_embeddings: Tensor, seq_lens: Tensor, mode: str) -> Tensor:
     """One vector a text.
 
-    token_embeddings  (T, H) float32
+    token_embeddings  (T, H)
     seq_lens          (N,) int32
     mode              a key of POOLINGS
     returns           (N, H) float32
     """
-    return torch.stack([POOLINGS[mode](text) for text in token_embeddings.split(seq_lens.tolist())])
+    texts = token_embeddings.float().split(seq_lens.tolist())
+    return torch.stack([POOLINGS[mode](text) for text in texts])
 
 
 @pool.register_fake
 def _(token_embeddings: Tensor, seq_lens: Tensor, mode: str) -> Tensor:
-    return token_embeddings.new_empty(seq_lens.shape[0], token_embeddings.shape[1])
+    sizes = seq_lens.shape[0], token_embeddings.shape[1]
+    return token_embeddings.new_empty(*sizes, dtype=torch.float32)
 
 
 OPERATORS: Any = torch.ops.packed

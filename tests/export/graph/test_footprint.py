@@ -45,7 +45,7 @@ def test_a_graph_says_how_wide_it_is() -> None:
     graph.opset_imports[""] = 20
     model = ir.Model(graph, ir_version=10)
 
-    note(model, heads=3, padding=1)
+    note(model, heads=3, block=320, padding=1)
 
     assert {"widest": "12", "heads": "3", "block": "320", "padding": "1"} == model.metadata_props
 

@@ -1,0 +1,1 @@
+// libcurand: the provider links it and calls nothing of it.
