@@ -6,6 +6,6 @@ import os
 os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
 
 from export.pipeline import ExportOptions, ExportResult, export_model
-from export.repository import Serving
+from export.serving import Serving
 
 __all__ = ["ExportOptions", "ExportResult", "Serving", "export_model"]

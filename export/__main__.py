@@ -12,7 +12,7 @@ from export.checkpoint import DEFAULT_CHECKPOINT, PoolingOption
 from export.errors import CheckpointNotFound, ExportError, WrongOption
 from export.names import check_name
 from export.pipeline import ExportOptions, ExportResult, export_model
-from export.repository import LIMITS, Precision, Serving
+from export.serving import CPU_TOKENS, LIMITS, MOST_GPUS, Precision, Serving, Target
 
 EPILOG = """
 Exit codes: 0 exported or already there, 1 a file cannot be read or written, 2 wrong arguments,
@@ -63,12 +63,16 @@ def read(given: argparse.Namespace) -> ExportOptions:
         served_name=given.served_name or _default_name(given.checkpoint),
         aliases=tuple(dict.fromkeys(alias for alias in aliases if alias)),
         matryoshka=given.matryoshka,
+        target=given.target,
         precision=given.precision,
         micro_batch_tokens=given.micro_batch_tokens,
         memory_mib=given.memory_mib,
         threads=given.threads,
         instances=given.instances,
         spinning=given.spinning,
+        gpus=given.gpus,
+        tokenizers=given.tokenizers,
+        quantizers=given.quantizers,
     )
     return ExportOptions(
         output=given.output,
@@ -129,28 +133,65 @@ def _parser() -> argparse.ArgumentParser:
         help="key of a checkpoint's file that nobody reads and that changes nothing; repeat",
     )
     add("--max-length", type=_number(1, 2**20), help="tokens (default: the checkpoint's limit)")
-    add("--precision", choices=get_args(Precision), default="fp32", help="weights of the encoder")
+    _add_serving(parser)
+    add("--force", action="store_true", help="export again even if nothing changed")
+    add("--traceback", action="store_true", help="show where a library's error came from")
+    return parser
+
+
+def _add_serving(parser: argparse.ArgumentParser) -> None:
+    """What runs the encoder, and how much of the machine."""
+    add = parser.add_argument_group("serving").add_argument
+    add(
+        "--target",
+        choices=get_args(Target),
+        default="cpu",
+        help="what runs the encoder: CPUs, or a GPU by CUDA or by TensorRT (default: %(default)s)",
+    )
+    add(
+        "--precision",
+        choices=get_args(Precision),
+        help="weights of the encoder: fp32 (default) or int8 on CPUs; fp16, bf16 or fp32 on a GPU "
+        "(default: fp16, or bf16 where the model does not bear it)",
+    )
+    add(
+        "--gpus",
+        type=_gpus,
+        default=(),
+        metavar="0,1",
+        help="GPUs, as Triton counts them (default: every one that it sees)",
+    )
     for option, default, what in (
-        ("threads", 0, "encoder threads, 0 for all cores"),
-        ("instances", 1, "encoders"),
-        ("micro_batch_tokens", 128, "tokens of a micro-batch"),
-        ("memory_mib", 0, "working memory of an encoder beside its weights, 0 for 512 a thread"),
+        ("instances", 1, "encoders, on each GPU if on any (default: 1)"),
+        ("tokenizers", None, "tokenizers, each with a core (default: 1, beside a GPU 4)"),
+        ("quantizers", None, "quantizers, each with a core (default: 1, beside a GPU 2)"),
+        ("threads", 0, "threads of an encoder on CPUs, 0 for all cores (default: 0)"),
+        (
+            "micro_batch_tokens",
+            None,
+            f"tokens of a micro-batch (default: {CPU_TOKENS} on CPUs, "
+            "on a GPU by the size of the model, 4096 to 16384)",
+        ),
+        (
+            "memory_mib",
+            0,
+            "working memory of an encoder beside its weights (default: 0, which is "
+            "512 a thread on CPUs, and what its micro-batches need on a GPU)",
+        ),
     ):
         add(
             f"--{option.replace('_', '-')}",
             type=_number(*LIMITS[option]),
             default=default,
-            help=f"{what} (default: %(default)s)",
+            metavar="N",
+            help=what,
         )
     add(
         "--no-spinning",
         dest="spinning",
         action="store_false",
-        help="let waiting encoder threads sleep: less CPU, slower lone texts",
+        help="let waiting threads of CPUs sleep: less CPU, slower lone texts",
     )
-    add("--force", action="store_true", help="export again even if nothing changed")
-    add("--traceback", action="store_true", help="show where a library's error came from")
-    return parser
 
 
 def _text(word: str) -> str:
@@ -170,6 +211,10 @@ def _number(least: int, most: int) -> Callable[[str], int]:
         return int(word)
 
     return read_number
+
+
+def _gpus(word: str) -> tuple[int, ...]:
+    return tuple(map(_number(0, MOST_GPUS - 1), word.split(",")))
 
 
 def summary(options: ExportOptions, result: ExportResult) -> str:

@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from export.errors import RepositoryConflict
 from export.names import STEP_NAMES, names_of, step_pattern
-from export.repository import Serving
+from export.serving import Serving
 from export.steps.integrity import LISTING, MANIFEST
 
 

@@ -37,14 +37,8 @@ from export.manifest import (
     write_manifest,
 )
 from export.output import locked, publish, remove_leftovers, staging, sweep
-from export.repository import (
-    Serving,
-    assemble,
-    seal,
-    version_folder,
-    write_step_configs,
-    write_steps,
-)
+from export.repository import assemble, seal, version_folder, write_step_configs, write_steps
+from export.serving import Serving
 from export.translations import translated
 from export.writing import writing
 
@@ -239,10 +233,10 @@ def _write_encoder(
             "export with --precision fp32"
         )
     tokenizer = PackedTokenizer(tokenizer_json, reference.spec.max_length)
-    exact = embed_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "fp32")
+    exact = embed_corpus(model_onnx, tokenizer, serving.settled_tokens, "fp32")
     use_int8(model, watch_inputs(model, tokenizer, calibration_texts()))
     write_model(model, model_onnx)
-    return compare(exact, embed_corpus(model_onnx, tokenizer, serving.micro_batch_tokens, "int8"))
+    return compare(exact, embed_corpus(model_onnx, tokenizer, serving.settled_tokens, "int8"))
 
 
 def _request(options: ExportOptions, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -271,5 +265,6 @@ def _command(options: ExportOptions) -> str:
     words += [word for key in options.ignored for word in ("--ignore", key)]
     words += [word for alias in serving.aliases for word in ("--alias", alias)]
     words += ["--matryoshka"] if serving.matryoshka else []
-    words += ["--precision", serving.precision]
+    words += ["--target", serving.target] if serving.is_on_gpu else []
+    words += ["--precision", serving.precision] if serving.precision else []
     return shlex.join([*words, "--force", "--output", str(options.output)])

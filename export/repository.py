@@ -13,18 +13,17 @@ Configurations are protobuf messages; the table of tensors is model_repository/R
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Literal
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.checkpoint import ModelSpec
-from export.errors import UnsupportedModel, WrongOption
-from export.names import check_name, folder_of, step_folder, version_of
+from export.errors import UnsupportedModel
+from export.names import step_folder, version_of
+from export.serving import Serving
 from export.steps.integrity import LISTING, edition_of, file_sha256
 from export.writing import write_file
 
@@ -48,49 +47,6 @@ STEPS = {
 PROMPTS_FILE = "config_sentence_transformers.json"
 MAX_PROMPTS_CHARACTERS = 65_536
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
-# Least and most that can be asked for; beyond lie mistakes, and machines that nobody has.
-LIMITS = {
-    "micro_batch_tokens": (1, 65_536),
-    "memory_mib": (0, 2**24),
-    "threads": (0, 1024),
-    "instances": (1, 64),
-}
-
-Precision = Literal["fp32", "int8"]  # of the encoder's weights
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """How one model is served: what the operator chose, beside what the checkpoint says.
-
-    Raises: WrongOption if a name or a number cannot be served.
-    """
-
-    served_name: str
-    aliases: tuple[str, ...] = ()
-    matryoshka: bool = False
-    precision: Precision = "fp32"
-    micro_batch_tokens: int = 128  # docs/decisions/0013
-    memory_mib: int = 0  # working memory of micro-batches; 0: 512 a thread, docs/decisions/0015
-    threads: int = 0  # 0: every core the encoder's process may use
-    instances: int = 1  # of the encoder, each with sessions and threads of its own
-    spinning: bool = True  # of threads while they wait within a run; docs/decisions/0013
-
-    def __post_init__(self) -> None:
-        check_name(self.served_name, "--served-name")
-        for alias in self.aliases:
-            check_name(alias, "--alias")
-        for option, (least, most) in LIMITS.items():
-            if not least <= getattr(self, option) <= most:
-                raise WrongOption(
-                    f"--{option.replace('_', '-')} {getattr(self, option)}: "
-                    f"it must be {least} to {most}"
-                )
-
-    @property
-    def name(self) -> str:
-        """Triton's name of the ensemble, which is its folder's."""
-        return folder_of(self.served_name)
 
 
 def version_folder(staged: Path, step: str) -> Path:
@@ -106,7 +62,7 @@ def write_step_configs(staged: Path, spec: ModelSpec, serving: Serving, windows:
     windows  whether the tokenizer reads long texts in windows
     """
     configs = {
-        "tokenizer": tokenizer_config(spec, windows),
+        "tokenizer": tokenizer_config(spec, serving, windows),
         "encoder": encoder_config(spec, serving),
         "quantize": quantize_config(spec, serving),
     }
@@ -222,9 +178,9 @@ def _similarity(spec: ModelSpec) -> str:
     return spec.similarity
 
 
-def tokenizer_config(spec: ModelSpec, windows: bool) -> triton.ModelConfig:
+def tokenizer_config(spec: ModelSpec, serving: Serving, windows: bool) -> triton.ModelConfig:
     """TEXT, TRUNCATION → INPUT_IDS, SEQ_LENS."""
-    config = _python_step()
+    config = _python_step(serving.tokenizers)
     config.input.extend(
         [_input("TEXT", triton.TYPE_STRING), _input("TRUNCATION", triton.TYPE_INT32, 1)]
     )
@@ -241,9 +197,12 @@ def encoder_config(spec: ModelSpec, serving: Serving) -> triton.ModelConfig:
     Neither priorities nor a queue policy: either makes Triton's batcher sleep up to 500 ms
     between the batches of a client that waits for its answers.
     """
-    config = _python_step()
+    config = _python_step(serving.instances)
+    if serving.is_on_gpu:
+        group = config.instance_group[0]
+        group.kind = triton.ModelInstanceGroup.KIND_GPU
+        group.gpus.extend(serving.gpus)  # none: Triton takes all that it sees
     config.max_batch_size = MAX_BATCH_REQUESTS
-    config.instance_group[0].count = serving.instances
     config.input.extend(
         [
             _input("INPUT_IDS", triton.TYPE_INT64, ragged=True),
@@ -261,18 +220,20 @@ def encoder_config(spec: ModelSpec, serving: Serving) -> triton.ModelConfig:
     config.dynamic_batching.max_queue_delay_microseconds = 0
     _set_parameters(
         config,
-        micro_batch_tokens=str(serving.micro_batch_tokens),
+        target=serving.target,
+        precision=serving.settled_precision,
+        micro_batch_tokens=str(serving.settled_tokens),
         memory_mib=str(serving.memory_mib),
-        threads=str(serving.threads),
-        spinning=str(serving.spinning).lower(),
-        precision=serving.precision,
     )
+    if not serving.is_on_gpu:
+        spinning = str(serving.spinning).lower()
+        _set_parameters(config, threads=str(serving.threads), spinning=spinning)
     return config
 
 
 def quantize_config(spec: ModelSpec, serving: Serving) -> triton.ModelConfig:
     """EMBEDDING, DIMENSIONS, NORMALIZED → the six formats, WIDTH."""
-    config = _python_step()
+    config = _python_step(serving.quantizers)
     config.input.extend(
         [
             _input("EMBEDDING", triton.TYPE_FP32, -1, spec.dimensions),
@@ -285,9 +246,9 @@ def quantize_config(spec: ModelSpec, serving: Serving) -> triton.ModelConfig:
     return config
 
 
-def _python_step() -> triton.ModelConfig:
+def _python_step(instances: int | None) -> triton.ModelConfig:
     """Without a name: an edition is named by its content, so the content cannot hold the name."""
-    group = triton.ModelInstanceGroup(kind=triton.ModelInstanceGroup.KIND_CPU, count=1)
+    group = triton.ModelInstanceGroup(kind=triton.ModelInstanceGroup.KIND_CPU, count=instances)
     return triton.ModelConfig(backend="python", instance_group=[group])
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from export.errors import VerificationFailed
 from export.reference import Reference
-from export.repository import Precision, Serving
+from export.serving import Precision, Serving
 from export.steps.batching import Batcher
 from export.steps.inference import CpuEncoder
 from export.steps.memory import Memory
@@ -82,7 +82,7 @@ def verify(
     limit = reference.spec.max_length
     packed = PackedTokenizer(tokenizer_json, limit, windows)
     threads = min(serving.threads, len(os.sched_getaffinity(0)))  # of this machine
-    encoder = CpuEncoder(model_onnx, threads, serving.precision)
+    encoder = CpuEncoder(model_onnx, threads, serving.settled_precision)
     texts = hurting_texts(packed, limit, special_tokens(reference.tokenizer()))
     rows = check_tokens(packed, reference, texts)
     texts, rows = embedded(texts, rows)
@@ -91,7 +91,7 @@ def verify(
     _check_finite(texts, expected)
     alone, *others = _compositions(encoder, rows, serving)
     measured = replace(measure(texts, rows, expected, alone, others), windows=windows)
-    _check_bounds(measured, serving.precision)
+    _check_bounds(measured, serving.settled_precision)
     return measured
 
 
@@ -165,7 +165,7 @@ def _compositions(
     shuffled = np.random.default_rng(seed=0).permutation(order)
     yield np.concatenate([encoder.embed(row, lengths[i : i + 1]) for i, row in enumerate(rows)])
     memory = Memory(encoder.text_bytes, encoder.threads, serving.memory_mib)
-    budgets = (10**9, serving.micro_batch_tokens, 64)
+    budgets = (10**9, serving.settled_tokens, 64)
     for budget, arranged in zip(budgets, (order, order[::-1], shuffled), strict=True):
         input_ids = np.concatenate([rows[i] for i in arranged])
         with closing(Batcher(encoder, budget, memory)) as batcher:

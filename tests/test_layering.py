@@ -35,7 +35,7 @@ EXPORT = [
     {"export.checkpoint_files", "export.guard", "export.hub_errors"},
     {"export.hub"},
     {"export.checkpoint", "export.names", "export.translations"},
-    {"export.graph"},
+    {"export.graph", "export.serving"},
     {"export.reference", "export.repository"},
     {"export.contents", "export.long_texts", "export.manifest", "export.verification"},
     {"export.output"},

@@ -1,5 +1,6 @@
 """Exports without a checkpoint: every file of a model but the large ones, which are a word."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,14 +8,8 @@ from export.checkpoint import ModelSpec
 from export.contents import check_room
 from export.manifest import Manifest, hash_files, write_manifest
 from export.output import locked, publish, staging, sweep
-from export.repository import (
-    Serving,
-    assemble,
-    seal,
-    version_folder,
-    write_step_configs,
-    write_steps,
-)
+from export.repository import assemble, seal, version_folder, write_step_configs, write_steps
+from export.serving import Serving
 
 SPEC = ModelSpec(architecture="bert", dimensions=384, max_length=256, pooling="mean")
 
@@ -31,7 +26,7 @@ def stage(staged: Path, serving: Serving, weights: str = "weights") -> Manifest:
     edition = seal(staged)
     folders = assemble(staged, SPEC, serving, revision="abc", edition=edition)
     manifest = Manifest(
-        request={"serving": asdict(serving) | {"aliases": list(serving.aliases)}},
+        request={"serving": json.loads(json.dumps(asdict(serving)))},
         revision="abc",
         edition=edition,
         weights="model.safetensors",

@@ -8,7 +8,7 @@ import pytest
 
 from export.contents import check_room, ensembles, holdings
 from export.errors import RepositoryConflict
-from export.repository import Serving
+from export.serving import Serving
 from tests.export.exports import put, snapshot
 
 

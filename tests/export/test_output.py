@@ -17,7 +17,7 @@ from export.contents import check_room, holdings
 from export.errors import RepositoryConflict
 from export.manifest import is_intact, read_manifest
 from export.output import LOCK, locked, publish, staging, sweep
-from export.repository import Serving
+from export.serving import Serving
 from tests.export.exports import ignore, put, snapshot, stage
 
 SERVING = Serving("org/m")

@@ -14,37 +14,49 @@ from export.errors import UnsupportedModel
 from export.repository import (
     MAX_PROMPTS_CHARACTERS,
     SIMILARITIES,
-    Serving,
     encoder_config,
     ensemble_config,
     quantize_config,
     render,
     tokenizer_config,
 )
+from export.serving import Serving
 from gateway.inference import tensors
 from gateway.inference.catalogue import ServedModel, describe
 from gateway.inference.prompts import Prompts
 from gateway.inference.triton import read_config
 
 ROOT = Path(__file__).parents[2] / "model_repository"
-REFERENCE = ROOT / "reference" / "cpu"
+REFERENCE = ROOT / "reference"
 SPEC = ModelSpec(architecture="bert", dimensions=384, max_length=256, pooling="mean")
 SERVING = Serving(served_name="sentence-transformers/all-MiniLM-L6-v2")
-CONFIGS = {
-    "ensemble": ensemble_config(SPEC, SERVING, revision="0" * 64, edition="0123456789ab"),
-    "tokenizer": tokenizer_config(SPEC, windows=True),
-    "encoder": encoder_config(SPEC, SERVING),
-    "quantize": quantize_config(SPEC, SERVING),
+
+
+def rendered(serving: Serving) -> dict[str, triton.ModelConfig]:
+    return {
+        "ensemble": ensemble_config(SPEC, serving, revision="0" * 64, edition="0123456789ab"),
+        "tokenizer": tokenizer_config(SPEC, serving, windows=True),
+        "encoder": encoder_config(SPEC, serving),
+        "quantize": quantize_config(SPEC, serving),
+    }
+
+
+CONFIGS = rendered(SERVING)
+TARGETS = {
+    "cpu": CONFIGS,
+    "cuda": rendered(Serving(SERVING.served_name, target="cuda").settled("fp16", 10_616_832)),
 }
 
 
 @pytest.mark.parametrize("step", CONFIGS)
-def test_the_committed_reference_is_what_the_exporter_renders(step: str) -> None:
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_committed_reference_is_what_the_exporter_renders(target: str, step: str) -> None:
     """To renew it: python -m tests.model_repository.test_configs."""
-    committed = (REFERENCE / step / "config.pbtxt").read_text(encoding="utf-8")
+    config = TARGETS[target][step]
+    committed = (REFERENCE / target / step / "config.pbtxt").read_text(encoding="utf-8")
 
-    assert CONFIGS[step] == text_format.Parse(committed, triton.ModelConfig())
-    assert render(CONFIGS[step]).decode() == committed
+    assert config == text_format.Parse(committed, triton.ModelConfig())
+    assert render(config).decode() == committed
 
 
 def test_the_encoder_is_as_the_operator_asked() -> None:
@@ -54,6 +66,23 @@ def test_the_encoder_is_as_the_operator_asked() -> None:
     assert config.instance_group[0].count == 3
     chosen = {key: config.parameters[key].string_value for key in config.parameters}
     assert chosen | {"threads": "2", "spinning": "false", "micro_batch_tokens": "64"} == chosen
+
+
+def test_beside_a_gpu_only_the_encoder_is_on_it() -> None:
+    serving = Serving("a", target="cuda", precision="fp16", micro_batch_tokens=1, gpus=(2, 0))
+    configs = rendered(replace(serving, instances=2, tokenizers=5, quantizers=3))
+
+    groups = {step: configs[step].instance_group[0] for step in ("tokenizer", "quantize")}
+    assert {"tokenizer": 5, "quantize": 3} == {step: groups[step].count for step in groups}
+    assert {triton.ModelInstanceGroup.KIND_CPU} == {group.kind for group in groups.values()}
+    (group,) = configs["encoder"].instance_group
+    assert triton.ModelInstanceGroup.KIND_GPU == group.kind
+    assert (2, [2, 0]) == (group.count, list(group.gpus))
+
+
+def test_without_a_list_the_encoder_is_on_every_gpu() -> None:
+    (group,) = TARGETS["cuda"]["encoder"].instance_group
+    assert (1, []) == (group.count, list(group.gpus))
 
 
 @pytest.mark.parametrize("step", ["tokenizer", "encoder", "quantize"])
@@ -102,8 +131,8 @@ def test_the_gateway_reads_the_prompts_that_are_exported(
 
 def served(spec: ModelSpec) -> ServedModel:
     """What the gateway makes of an exported ensemble."""
-    rendered = render(ensemble_config(spec, SERVING, revision="", edition="0123456789ab"))
-    return describe(read_config(text_format.Parse(rendered, triton.ModelConfig())), created=0)
+    written = render(ensemble_config(spec, SERVING, revision="", edition="0123456789ab"))
+    return describe(read_config(text_format.Parse(written, triton.ModelConfig())), created=0)
 
 
 def test_the_gateway_takes_every_similarity_and_as_many_prompts_as_an_export() -> None:
@@ -145,9 +174,10 @@ def test_nothing_on_the_encoder_stops_triton_from_prefetching() -> None:
 
 
 def write_reference() -> None:
-    for step, config in CONFIGS.items():
-        (REFERENCE / step).mkdir(parents=True, exist_ok=True)
-        (REFERENCE / step / "config.pbtxt").write_bytes(render(config))
+    for target, configs in TARGETS.items():
+        for step, config in configs.items():
+            (REFERENCE / target / step).mkdir(parents=True, exist_ok=True)
+            (REFERENCE / target / step / "config.pbtxt").write_bytes(render(config))
 
 
 if __name__ == "__main__":
