@@ -92,21 +92,19 @@ def _write_for_gpu(
     What differs: bf16, which onnxruntime has no CPU kernels for, is verified with the same rounded
     weights in float32; and attention becomes a kernel that only CUDA has.
     """
-    from export.graph.encoder import GPU, write_model
+    from export.graph.encoder import write_model
     from export.graph.footprint import product_weights
     from export.graph.kernels import use_packed_attention
     from export.graph.widening import widened
-    from export.precision import choose_precision
+    from export.precision import round_for_gpu
 
-    with told(VerificationFailed, "torch cannot embed a text in this precision"):
-        precision, rounded, lowest = choose_precision(reference, sample, serving.precision, report)
-    report(f"Converting {reference.size:,} weights to ONNX, {precision}, for {serving.target}")
-    with told(ConversionFailed, "the model cannot be converted"):
-        model = rounded.convert(GPU)
-        serving = serving.settled(precision, product_weights(model))
-        write_model(widened(model) if precision == "bf16" else model, model_onnx)
+    rounded = round_for_gpu(reference, sample, serving.precision, report)
+    precision, model = rounded.precision, rounded.model
+    serving = serving.settled(precision, product_weights(model))
+    write_model(widened(model) if precision == "bf16" else model, model_onnx)
     verification = _verify(model_onnx, sample, serving, report)
     exchanged = serving.target == "cuda" and precision == "fp16" and use_packed_attention(model)
     if exchanged or precision == "bf16":
         write_model(model, model_onnx)
-    return Encoder(serving, replace(verification, torch_min_cosine=lowest))
+    verification = replace(verification, torch_min_cosine=rounded.torch_min_cosine)
+    return Encoder(serving, verification)
