@@ -39,6 +39,7 @@ from export.manifest import (
 from export.output import locked, publish, remove_leftovers, staging, sweep
 from export.repository import assemble, seal, version_folder, write_step_configs, write_steps
 from export.serving import Serving
+from export.steps.inference.canary import CANARY
 from export.translations import translated
 from export.writing import writing
 
@@ -146,6 +147,7 @@ def _build(
     report: Report,
 ) -> Manifest:
     """Write all files of the model into the staged folder, verified, the manifest last."""
+    from export.canary import write as write_canary
     from export.long_texts import windows_hold
     from export.reference import load  # torch: seconds to import
     from export.verification import verify
@@ -176,6 +178,8 @@ def _build(
     report("Verifying the staged files against sentence-transformers")
     with told(VerificationFailed, "a text cannot be embedded"):
         verification = verify(tokenizer_json, model_onnx, reference, serving, windows)
+        canary = model_onnx.with_name(CANARY)
+        write_canary(canary, tokenizer_json, reference, serving.settled_precision)
     edition = seal(staged)
     folders = assemble(staged, spec, serving, checkpoint.revision, edition)
     manifest = Manifest(

@@ -38,7 +38,7 @@ EXPORT = [
     {"export.graph", "export.serving"},
     {"export.reference", "export.repository"},
     {"export.contents", "export.long_texts", "export.manifest", "export.verification"},
-    {"export.output"},
+    {"export.canary", "export.output"},
     {"export.pipeline"},
     {"export.__main__", "export"},
 ]
