@@ -1,26 +1,23 @@
-"""The canary of a model: short texts and their reference embeddings, for the step to compare."""
+"""The canary of a model: short texts of its sample, for the step to compare when it loads."""
 
 from pathlib import Path
 
-import numpy as np
-
-from export.reference import Reference
+from export.sample import Sample
 from export.serving import Precision
-from export.steps.inference import write_canary
-from export.steps.tokenization import PackedTokenizer
-from export.verification import MIN_COSINE, TEXTS
+from export.steps.inference import CANARY, write_canary
+from export.verification import MIN_COSINE
 from export.writing import writing
 
-CHOSEN = TEXTS[3:11]  # sentences, code, an address, scripts: without the empty and the long ones
-MOST_TOKENS = 64  # of a text, so that a large model loads no slower
+TEXTS = 8
+MOST_TOKENS = 64  # of a text, so that a large model is ready no later
 SLACK = 2  # another processor or GPU rounds otherwise: so many times the distance of verification
 
 
-def write(path: Path, tokenizer_json: Path, reference: Reference, precision: Precision) -> None:
-    """canary.npz for the encoder's folder."""
-    tokenizer = PackedTokenizer(tokenizer_json, min(reference.spec.max_length, MOST_TOKENS))
-    input_ids, seq_lens = tokenizer.tokenize(list(CHOSEN))
-    rows = np.split(input_ids, np.cumsum(seq_lens)[:-1])
-    embeddings = np.stack([reference.embed(row) for row in rows])
+def put_canary(folder: Path, sample: Sample, precision: Precision) -> None:
+    """Beside model.onnx: the longest of the short texts."""
+    short = sample.shorter(MOST_TOKENS)
+    order = sorted(range(len(short.rows)), key=lambda index: -len(short.rows[index]))[:TEXTS]
+    rows = [short.rows[index] for index in order]
+    path = folder / CANARY
     with writing(path):
-        write_canary(path, rows, embeddings, 1 - SLACK * (1 - MIN_COSINE[precision]))
+        write_canary(path, rows, short.expected[order], 1 - SLACK * (1 - MIN_COSINE[precision]))

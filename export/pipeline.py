@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from export.checkpoint import (
     DEFAULT_CHECKPOINT,
@@ -19,7 +19,6 @@ from export.checkpoint import (
 )
 from export.contents import check_room, holdings
 from export.errors import (
-    ConversionFailed,
     UnsupportedModel,
     VerificationFailed,
     WrongOption,
@@ -39,13 +38,8 @@ from export.manifest import (
 from export.output import locked, publish, remove_leftovers, staging, sweep
 from export.repository import assemble, seal, version_folder, write_step_configs, write_steps
 from export.serving import Serving
-from export.steps.inference.canary import CANARY
 from export.translations import translated
 from export.writing import writing
-
-if TYPE_CHECKING:
-    from export.graph.quality import Quality
-    from export.reference import Reference
 
 Report = Callable[[str], None]
 
@@ -147,10 +141,11 @@ def _build(
     report: Report,
 ) -> Manifest:
     """Write all files of the model into the staged folder, verified, the manifest last."""
-    from export.canary import write as write_canary
+    from export.canary import put_canary
+    from export.encoder import write_encoder
     from export.long_texts import windows_hold
     from export.reference import load  # torch: seconds to import
-    from export.verification import verify
+    from export.sample import GPU_LONG_TOKENS, LONG_TOKENS, take_sample
 
     serving = options.serving
     tokenizer_json = version_folder(staged, "tokenizer") / "tokenizer.json"
@@ -166,20 +161,17 @@ def _build(
         tokenizer = reference.tokenizer()
         with writing(tokenizer_json):
             tokenizer.save(str(tokenizer_json))
-    report(f"Converting {reference.size:,} weights to ONNX, {serving.precision}")
-    with told(ConversionFailed, "the model cannot be converted"):
-        quality = _write_encoder(reference, tokenizer_json, model_onnx, serving)
     added = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
     with told(UnsupportedModel, "tokenizer.json: it cannot read a long text"):
         windows = windows_hold(tokenizer_json, spec.max_length, added)
     if not windows:
         report("This tokenizer reads long texts whole: in windows their tokens would be others")
-    write_step_configs(staged, spec, serving, windows)
-    report("Verifying the staged files against sentence-transformers")
+    longest = GPU_LONG_TOKENS if serving.is_on_gpu else LONG_TOKENS
     with told(VerificationFailed, "a text cannot be embedded"):
-        verification = verify(tokenizer_json, model_onnx, reference, serving, windows)
-        canary = model_onnx.with_name(CANARY)
-        write_canary(canary, tokenizer_json, reference, serving.settled_precision)
+        sample = take_sample(tokenizer_json, reference, windows, longest)
+    encoder = write_encoder(reference, sample, tokenizer_json, model_onnx, serving, report)
+    put_canary(model_onnx.parent, sample, encoder.serving.settled_precision)
+    write_step_configs(staged, spec, encoder.serving, windows)
     edition = seal(staged)
     folders = assemble(staged, spec, serving, checkpoint.revision, edition)
     manifest = Manifest(
@@ -189,8 +181,8 @@ def _build(
         weights=spec.weights,
         versions=library_versions(),
         files=hash_files(staged, folders),
-        verification=asdict(verification),
-        quality=None if quality is None else asdict(quality),
+        verification={**asdict(encoder.verification), "windows": windows},
+        quality=None if encoder.quality is None else asdict(encoder.quality),
         check=_command(options),
     )
     write_manifest(staged, serving.name, manifest)
@@ -215,32 +207,6 @@ def notes(spec: ModelSpec) -> Iterator[str]:
         yield f"Texts that are sent without a prompt get its default one, {text}"
     if spec.similarity == "dot" and not spec.normalized:
         yield "It is meant for the dot product: calls need normalized: false, or ranks are others"
-
-
-def _write_encoder(
-    reference: Reference, tokenizer_json: Path, model_onnx: Path, serving: Serving
-) -> Quality | None:
-    """Write model.onnx in the asked precision; int8 is compared with float32 on the way."""
-    from export.graph.calibration import watch_inputs
-    from export.graph.encoder import write_model
-    from export.graph.int8 import linears, use_int8
-    from export.graph.quality import calibration_texts, compare, embed_corpus
-    from export.steps.tokenization import PackedTokenizer
-
-    model = reference.convert()
-    write_model(model, model_onnx)
-    if serving.precision == "fp32":
-        return None
-    if not linears(model):
-        raise UnsupportedModel(
-            f"a {reference.spec.architecture} model multiplies no weights that int8 could round: "
-            "export with --precision fp32"
-        )
-    tokenizer = PackedTokenizer(tokenizer_json, reference.spec.max_length)
-    exact = embed_corpus(model_onnx, tokenizer, serving.settled_tokens, "fp32")
-    use_int8(model, watch_inputs(model, tokenizer, calibration_texts()))
-    write_model(model, model_onnx)
-    return compare(exact, embed_corpus(model_onnx, tokenizer, serving.settled_tokens, "int8"))
 
 
 def _request(options: ExportOptions, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -433,9 +433,18 @@ def make_checkpoint(
 
 
 def write_checkpoint(
-    folder: Path, kind: Architecture, *, max_length: int | None = None, **options: Any
+    folder: Path,
+    kind: Architecture,
+    *,
+    max_length: int | None = None,
+    deviation: float = 0.15,
+    **options: Any,
 ) -> Path:
-    """The same for a structure without a name."""
+    """The same for a structure without a name.
+
+    deviation  of the weights; so large that a wrong neighbour or position changes the vectors
+               visibly, in layers of 32
+    """
     tokenizer = kind.tokenizer()
     torch.manual_seed(0)
     limit = max_length or kind.max_length
@@ -445,7 +454,7 @@ def write_checkpoint(
     config: Any = _config(kind, tokenizer.get_vocab_size(), options)
     # Of T5 the whole, as its checkpoints may hold it.
     model: Any = T5EncoderModel(config) if kind.encoder_only else AutoModel.from_config(config)
-    _spread(model)
+    _spread(model, deviation)
     model.save_pretrained(folder)
     _change(folder / "config.json", kind.changes)
     if kind.weights == "bin":
@@ -484,12 +493,11 @@ def _config(kind: Architecture, vocab_size: int, options: dict[str, Any]) -> Pre
     return config
 
 
-def _spread(model: torch.nn.Module) -> None:
-    """Larger random weights, so that a wrong neighbour or position changes the vectors visibly."""
+def _spread(model: torch.nn.Module, deviation: float) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
-                parameter.normal_(std=0.15)
+                parameter.normal_(std=deviation)
 
 
 def _save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:

@@ -112,7 +112,7 @@ def position_table(transformer: nn.Module) -> nn.Embedding | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Form:
     """How a graph says what is computed.
 

@@ -37,3 +37,17 @@ def _widest(model: ir.Model) -> int:
         for known, shape in zip(widths, shapes, strict=True)
         if len(known) == len(shape) - 1
     )
+
+
+def product_weights(model: ir.Model) -> int:
+    """Weights that multiply every token: those of products with a constant matrix."""
+    matrices = [
+        node.inputs[1]
+        for node in model.graph.all_nodes()
+        if node.op_type in ("MatMul", "Gemm") and node.inputs[1] is not None
+    ]
+    return sum(
+        value.const_value.size
+        for value in matrices
+        if value.const_value is not None and len(value.const_value.shape) == 2
+    )

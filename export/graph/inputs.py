@@ -29,6 +29,7 @@ LAYOUT: dict[str, tuple[ir.DataType, tuple[str, ...]]] = {
     "STEPS": (ir.DataType.INT64, ("S",)),
     "TOKEN_OF_CELL": (ir.DataType.INT32, ("N", "S")),
     "CELL_OF_TOKEN": (ir.DataType.INT32, ("T",)),
+    "TOKEN_OFFSET": (ir.DataType.INT32, ("N", "S")),
     "MEAN": (ir.DataType.FLOAT, ("N", "1", "S")),
     "MEAN_SQRT_LEN_TOKENS": (ir.DataType.FLOAT, ("N", "1", "S")),
     "WEIGHTEDMEAN": (ir.DataType.FLOAT, ("N", "1", "S")),

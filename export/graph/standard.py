@@ -12,11 +12,12 @@ import onnxscript
 from export.graph import packed
 from export.graph.blocks import places_in_table
 from export.graph.grid import Heads
-from export.graph.inputs import fed, op
+from export.graph.inputs import FLOAT, fed, op
 from export.graph.rendering import render_pool, render_positions
 
 OPSET = 24
 attention_op: Any = onnxscript.values.Opset("", OPSET).Attention
+LEAST = -65504.0  # of float16
 
 
 def render_attention(
@@ -44,7 +45,7 @@ def render_attention(
     ]
     attended = attention_op(
         *grids,
-        _mask(seq_lens, table, window),
+        _mask(query, seq_lens, table, window),
         None,
         None,
         None if causal else fed("LENGTHS", seq_lens),
@@ -59,7 +60,7 @@ def render_attention(
     return op.Unsqueeze(op.Gather(rows, fed("CELL_OF_TOKEN", seq_lens)), [0])
 
 
-def _mask(seq_lens: Any, table: Any | None, window: int) -> Any:
+def _mask(query: Any, seq_lens: Any, table: Any | None, window: int) -> Any:
     """What is seen (S, S), or what is added to the scores (1, heads, S, S), or nothing of both."""
     if table is None and not window:
         return None
@@ -68,14 +69,23 @@ def _mask(seq_lens: Any, table: Any | None, window: int) -> Any:
     seen = op.Less(op.Abs(op.Sub(column, steps)), window) if window else None
     if table is None:
         return seen
-    bias = op.Unsqueeze(op.Gather(table, places_in_table(table, column, steps), axis=1), [0])
-    return bias if seen is None else op.Where(seen, bias, op.CastLike(LEAST, bias))
+    bias = op.Gather(table, places_in_table(table, column, steps), axis=1)  # (heads, S, S)
+    if seen is not None:
+        bias = op.Where(seen, bias, op.CastLike(LEAST, bias))
+    return op.CastLike(op.Unsqueeze(bias, [0]), query)  # kernels want them in one type
 
 
-LEAST = -65504.0  # of float16
+def render_pooling(token_embeddings: Any, seq_lens: Any, mode: str) -> Any:
+    """`packed::pool`; the largest of a column by sorting, as ReduceMax needs cuDNN."""
+    if mode != "max":
+        return render_pool(token_embeddings, seq_lens, mode)
+    cells = op.Cast(op.Gather(token_embeddings, fed("TOKEN_OF_CELL", seq_lens)), to=FLOAT)
+    largest = op.TopK(cells, op.Constant(value_ints=[1]), axis=1)[0]  # (N, 1, H)
+    return op.Squeeze(largest, [1])
+
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     packed.OPERATORS.attention.default: render_attention,
     packed.OPERATORS.positions.default: render_positions,
-    packed.OPERATORS.pool.default: render_pool,
+    packed.OPERATORS.pool.default: render_pooling,
 }

@@ -1,7 +1,7 @@
 """One checkpoint in memory: what is exported of it, and what that is compared with."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnx_ir
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from export.checkpoint import ModelSpec
 from export.errors import UnsupportedModel
-from export.graph.encoder import convert, convert_table
+from export.graph.encoder import CPU, Form, convert, convert_table
 from export.reference.quiet import quiet
+from export.reference.rounding import rounded
 
 # All that have a case lie in these planes; those between are halves of a pair.
 CHARACTERS = [chr(code) for code in range(0x20000) if not 0xD800 <= code < 0xE000]
@@ -52,9 +53,13 @@ class Reference(ABC):
     def embed(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vector of a text's tokens: (S,) → (D,)."""
 
+    def rounded(self, dtype: torch.dtype) -> Self:
+        """The same with weights of fewer bits, as torch runs it."""
+        return type(self)(rounded(self.model, dtype), self.spec)
+
     @abstractmethod
-    def convert(self) -> onnx_ir.Model:
-        """The encoder as an ONNX graph in float32.
+    def convert(self, form: Form = CPU) -> onnx_ir.Model:
+        """The encoder as an ONNX graph, in the precision of its weights.
 
         Raises: ConversionFailed; UnsupportedModel.
         """
@@ -88,11 +93,11 @@ class TransformerReference(Reference):
         row = torch.from_numpy(ids)[None]
         return self._run({"input_ids": row, "attention_mask": torch.ones_like(row)})
 
-    def convert(self) -> onnx_ir.Model:
+    def convert(self, form: Form = CPU) -> onnx_ir.Model:
         """See Reference."""
         transformer, pooling, *tail = modules(self.model)
         with quiet():
-            return convert(transformer.model, modes(pooling), tail)
+            return convert(transformer.model, modes(pooling), tail, form)
 
 
 class StaticReference(Reference):
@@ -120,14 +125,14 @@ class StaticReference(Reference):
         """See Reference."""
         return self._run({"input_ids": torch.from_numpy(ids[1:]), "offsets": torch.tensor([0])})
 
-    def convert(self) -> onnx_ir.Model:
+    def convert(self, form: Form = CPU) -> onnx_ir.Model:
         """See Reference."""
         static, *tail = modules(self.model)
-        weights = static.embedding.weight.detach().float()
+        weights = static.embedding.weight.detach()
         table = weights.new_zeros(max(self._nothing + 1, len(weights)), weights.shape[1])
         table[: len(weights)] = weights
         table[self._nothing] = 0
-        return convert_table(table, tail)
+        return convert_table(table, tail, form)
 
     @property
     def _nothing(self) -> int:

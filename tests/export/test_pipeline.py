@@ -19,7 +19,8 @@ from export.graph import packed, rendering
 from export.graph.blocks import BLOCK
 from export.graph.inputs import op
 from export.manifest import hash_files
-from export.verification import LONG_TOKENS, MIN_COSINE
+from export.sample import LONG_TOKENS
+from export.verification import MIN_COSINE
 from tests.checkpoints import ARCHITECTURES, make_checkpoint
 from tests.export.races import race
 

@@ -94,6 +94,12 @@ class Layout:
         return np.flatnonzero(self._real).astype(np.int32)
 
     @cached_property
+    def token_offset(self) -> Places:
+        """The cells of all tokens, then those of padding, in the shape of the grid: (N, S)"""
+        padding = np.flatnonzero(~self._real).astype(np.int32)
+        return np.concatenate([self.cell_of_token, padding]).reshape(self._real.shape)
+
+    @cached_property
     def mean(self) -> Weights:
         """The share of each cell in the vector of its text: (N, 1, S)"""
         return self._weights(1.0 / self.lengths)

@@ -68,6 +68,8 @@ def test_a_row_of_the_grid_is_a_text_and_its_padding(lengths: list[int]) -> None
         assert text == row[: len(text)]
         assert {text[0]} >= set(row[len(text) :])
     assert list(range(sum(lengths))) == found.token_of_cell.ravel()[found.cell_of_token].tolist()
+    assert list(range(found.token_of_cell.size)) == sorted(found.token_offset.ravel().tolist())
+    assert found.cell_of_token.tolist() == found.token_offset.ravel()[: sum(lengths)].tolist()
 
 
 @every_length

@@ -1,0 +1,134 @@
+"""python -m tests.gpu FOLDER: each shape exported for CUDA, verified, and run on the fake one.
+
+Prints a row a shape as soon as it is known; FOLDER keeps the exports.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from transformers.utils import logging
+
+from export import ExportOptions, Serving, export_model
+from export.reference import load
+from export.sample import GPU_LONG_TOKENS, take_sample
+from export.steps.inference import Feeder, Layout
+from export.verification import cosines
+from tests.export.graph.plain_kernels import as_functions
+from tests.fake_cuda.sessions import Plan, run_session
+from tests.gpu.shapes import SHAPES
+
+HEAD = (
+    "shape", "precision", "export s", "min cosine", "torch's own", "composition",
+    "with CUDA's kernels", "nodes not on CUDA", "Memcpy", "copies in", "copies out", "waits",
+    "launches", "products", "a layer", "flash",
+)  # fmt: skip
+STEPS = ("tokenizer", "encoder")
+LENGTHS = (50, 60, 40, 30)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.gpu", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
+    options = parser.parse_args(arguments)
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}", flush=True)
+    for name in options.shapes:
+        cells = (name, *exported(name, options.folder))
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+    return 0
+
+
+def exported(name: str, folder: Path) -> tuple[object, ...]:
+    """What was measured of one shape."""
+    checkpoint = folder / "checkpoints" / name
+    if not checkpoint.exists():
+        SHAPES[name].write(checkpoint)
+    began = time.monotonic()
+    manifest = export_model(
+        ExportOptions(
+            output=folder / "models",
+            serving=Serving(name, target="cuda"),
+            checkpoint=str(checkpoint),
+            force=True,
+        ),
+        report=lambda line: None,
+    ).manifest
+    seconds = time.monotonic() - began
+    steps = {step: folder / "models" / f"{name}@{manifest.edition}-{step}" for step in STEPS}
+    encoder = steps["encoder"] / "1" / "model.onnx"
+    tokenizer = steps["tokenizer"] / "1" / "tokenizer.json"
+    config = (steps["encoder"] / "config.pbtxt").read_text()
+    measured = manifest.verification
+    return (
+        next(precision for precision in ("fp16", "bf16") if precision in config),
+        round(seconds),
+        f"{measured['min_cosine']:.7f}",
+        f"{measured['torch_min_cosine']:.7f}",
+        f"{measured['max_composition_difference']:.0e}",
+        with_functions(encoder, tokenizer, checkpoint),
+        *on_fake_cuda(encoder, SHAPES[name].options["num_hidden_layers"]),
+    )
+
+
+def with_functions(model_onnx: Path, tokenizer_json: Path, checkpoint: Path) -> str:
+    """The lowest cosine of the served graph, kernels of CUDA exchanged for plain operators."""
+    model = onnx.load(model_onnx)
+    if not any(node.domain for node in model.graph.node):
+        return "none"
+    plain = model_onnx.with_name("plain.onnx")
+    onnx.save(as_functions(model), plain, save_as_external_data=True, location="plain.data")
+    try:
+        session = onnxruntime.InferenceSession(plain, providers=["CPUExecutionProvider"])
+    finally:
+        plain.unlink()
+        plain.with_name("plain.data").unlink()
+    sample = take_sample(tokenizer_json, load(checkpoint), windows=True, longest=GPU_LONG_TOKENS)
+    lengths = np.array([len(row) for row in sample.rows], dtype=np.int32)
+    found = session.run(None, Feeder(session).feeds(np.concatenate(sample.rows), lengths))[0]
+    return f"{cosines(found, sample.expected).min():.7f}"
+
+
+def on_fake_cuda(model_onnx: Path, layers: int) -> tuple[object, ...]:
+    """Placement, copies, waits and launches of a run after the first."""
+    graph = onnx.load(model_onnx, load_external_data=False).graph
+    lengths = np.array(LENGTHS, dtype=np.int32)
+    layout = Layout(np.zeros(int(lengths.sum()), dtype=np.int64), lengths)
+    arrays = {value.name: getattr(layout, value.name.lower()) for value in graph.input}
+    feeds = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
+    outcome = run_session(
+        Plan(
+            model_onnx,
+            [[feeds], [feeds]],
+            {"use_tf32": "0", "arena_extend_strategy": "kNextPowerOfTwo"},
+            {"enable_mem_pattern": False, "intra_op_num_threads": 1},
+            {"session.disable_cpu_ep_fallback": "1"},
+        )
+    )
+    if outcome.error or any(outcome.rounds[1].errors):
+        return (outcome.error or outcome.rounds[1].errors[0],)
+    report = outcome.rounds[1].report
+    launches, products = sum(report.launches.values()), sum(report.computations.values())
+    return (
+        sum(provider != "CUDAExecutionProvider" for _, provider in outcome.nodes),
+        sum("Memcpy" in operator for operator, _ in outcome.nodes),
+        report.copied("host to device").count,
+        report.copied("device to host").count,
+        report.waits,
+        launches,
+        products,
+        f"{(launches + products) / layers:.1f}",
+        report.launched("flash_fwd_kernel"),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
