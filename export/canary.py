@@ -14,9 +14,10 @@ SLACK = 2  # another processor or GPU rounds otherwise: so many times the distan
 
 
 def put_canary(folder: Path, sample: Sample, precision: Precision) -> None:
-    """Beside model.onnx: the longest of the short texts."""
+    """Beside model.onnx: the longest of the short texts, each once."""
     short = sample.shorter(MOST_TOKENS)
-    order = sorted(range(len(short.rows)), key=lambda index: -len(short.rows[index]))[:TEXTS]
+    different = {row.tobytes(): index for index, row in enumerate(short.rows)}.values()
+    order = sorted(different, key=lambda index: -len(short.rows[index]))[:TEXTS]
     rows = [short.rows[index] for index in order]
     path = folder / CANARY
     with writing(path):

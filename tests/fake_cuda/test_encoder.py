@@ -14,6 +14,7 @@ from export.reference import load
 from export.steps.inference import write_canary
 from export.steps.inference.device import CUDA_LIBRARIES
 from tests.checkpoints import make_checkpoint
+from tests.fake_cuda.graphs import save_feed_forward, save_with_host_node
 from tests.fake_cuda.report import Report
 from tests.fake_cuda.run import in_fake_cuda
 
@@ -144,6 +145,29 @@ def test_every_node_is_on_the_gpu(model: Path) -> None:
     assert shapes == [[2, 32]]
 
 
+OPEN = """
+import sys
+from inference.cuda import PROVIDER, open_session, provider_options
+
+open_session(sys.argv[1], PROVIDER, provider_options(0))
+"""
+
+
+def test_a_node_that_would_be_on_the_cpu_ends_the_load(tmp_path: Path) -> None:
+    finished = in_fake_cuda("-c", OPEN, save_with_host_node(tmp_path / "model.onnx"))
+    assert finished.status == 1
+    assert "fallback to CPU EP has been explicitly disabled" in finished.errors.splitlines()[-1]
+
+
+def test_a_provider_that_cannot_be_had_is_not_replaced(tmp_path: Path) -> None:
+    """Where the driver is older than what is asked for before, say; onnxruntime would go on."""
+    model = save_feed_forward(tmp_path / "model.onnx")
+    finished = in_fake_cuda("-c", OPEN, model, FAKE_CUDA_DRIVER="12040")
+    assert finished.status == 1
+    assert "Falling back" not in finished.printed + finished.errors
+    assert "CUDA driver version is insufficient" in finished.errors
+
+
 def test_two_workers_have_two_streams_and_one_copy_of_the_weights(model: Path) -> None:
     rounds = [[[3, 5]], [[3, 5]], [[3, 5], [3, 5]]]
     _, (loaded, _, one, two) = outcome(model, rounds)
@@ -159,6 +183,13 @@ def test_a_warm_up_takes_the_memory_of_later_runs(model: Path) -> None:
     lengths = np.random.default_rng(seed=0).integers(1, 60, size=(20, 60)).tolist()
     _, (_, warm, *later) = outcome(model, ["warm up", *([each] for each in lengths)])
     assert {warm.live_bytes} == {report.live_bytes for report in later}
+
+
+def test_memory_is_that_of_the_longest_run_whatever_the_others(model: Path) -> None:
+    counts = [*np.random.default_rng(seed=0).integers(1, 1000, size=20).tolist(), 1000]
+    rounds = [[[16] * texts] for texts in counts]
+    (*_, longest), (*_, all_of_them) = (outcome(model, each)[1] for each in (rounds[-1:], rounds))
+    assert longest.live_bytes == all_of_them.live_bytes
 
 
 def test_memory_that_ends_is_survived(model: Path) -> None:
