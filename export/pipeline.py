@@ -141,6 +141,7 @@ def _build(
     report: Report,
 ) -> Manifest:
     """Write all files of the model into the staged folder, verified, the manifest last."""
+    from export.canary import put_canary
     from export.encoder import write_encoder
     from export.long_texts import windows_hold
     from export.reference import load  # torch: seconds to import
@@ -169,6 +170,7 @@ def _build(
     with told(VerificationFailed, "a text cannot be embedded"):
         sample = take_sample(tokenizer_json, reference, windows, longest)
     encoder = write_encoder(reference, sample, tokenizer_json, model_onnx, serving, report)
+    put_canary(model_onnx.parent, sample, encoder.serving.settled_precision)
     write_step_configs(staged, spec, encoder.serving, windows)
     edition = seal(staged)
     folders = assemble(staged, spec, serving, checkpoint.revision, edition)

@@ -37,8 +37,10 @@ EXPORT = [
     {"export.checkpoint", "export.names", "export.translations"},
     {"export.graph", "export.serving"},
     {"export.reference", "export.repository"},
-    {"export.contents", "export.long_texts", "export.manifest", "export.verification"},
-    {"export.output"},
+    {"export.contents", "export.long_texts", "export.manifest", "export.sample"},
+    {"export.output", "export.verification"},
+    {"export.canary", "export.precision"},
+    {"export.encoder"},
     {"export.pipeline"},
     {"export.__main__", "export"},
 ]

@@ -32,6 +32,14 @@ class Response:
     error: object = None
 
 
+class Logger:
+    """Of Triton, which nobody reads here."""
+
+    @staticmethod
+    def log_info(message: str) -> None:
+        """Says nothing."""
+
+
 class Request:
     """Tensors by name; resolves `answer` when the step sends one."""
 
@@ -62,6 +70,7 @@ class EncoderStep:
                 "model_config": json.dumps(settings),
                 "model_repository": str(folder),
                 "model_version": "1",
+                "model_instance_device_id": "0",
             }
         )
 
@@ -91,6 +100,7 @@ def _load(folder: Path) -> ModuleType:
     """model.py, which finds its neighbours as it does under Triton."""
     stand_in = ModuleType(STAND_IN)
     vars(stand_in).update(
+        Logger=Logger,
         Tensor=Tensor,
         InferenceRequest=Request,
         InferenceResponse=lambda tensors=(), error=None: Response(tuple(tensors), error),

@@ -1,4 +1,4 @@
-"""Triton's encoder step on a CPU: INPUT_IDS, SEQ_LENS → EMBEDDING, with onnxruntime inside.
+"""Triton's encoder step: INPUT_IDS, SEQ_LENS → EMBEDDING, with onnxruntime inside.
 
 `execute` only takes requests in; the batcher's workers answer each when its texts are done.
 Nothing waits in Triton's queue, so texts of different callers share micro-batches at any moment.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 check_step(Path(__file__).parent, "encoder")  # before anything else of this folder runs
 
 from batching import Batcher  # noqa: E402
-from inference import CpuEncoder  # noqa: E402
+from inference import CANARY, Canary, CpuEncoder, CudaEncoder, warm_up  # noqa: E402
 from memory import Memory  # noqa: E402
 
 
@@ -47,14 +47,20 @@ class TritonPythonModel:
         parameters = json.loads(args["model_config"])["parameters"]
         settings = {key: value["string_value"] for key, value in parameters.items()}
         folder = Path(args["model_repository"]) / args["model_version"]
-        encoder = CpuEncoder(
-            folder / "model.onnx",
-            int(settings["threads"]),
-            settings["precision"],
-            spinning=settings["spinning"] == "true",
-        )
-        memory = Memory(encoder.text_bytes, encoder.threads, int(settings["memory_mib"]))
-        self.batcher = Batcher(encoder, int(settings["micro_batch_tokens"]), memory)
+        max_tokens = int(settings["micro_batch_tokens"])
+        limit_mib = int(settings["memory_mib"])
+        canary = Canary(folder / CANARY)
+        encoder: CpuEncoder | CudaEncoder
+        if settings["target"] == "cpu":
+            encoder = _on_cpu(folder, settings)
+        else:
+            encoder = _on_gpu(folder, settings, int(args["model_instance_device_id"]))
+            warm_up(encoder, max(canary.rows, key=len), max_tokens)
+            limit_mib = limit_mib or encoder.working_mib(max_tokens)
+        cosine = canary.check(encoder)
+        pb_utils.Logger.log_info(f"encoder: the canary texts have cosine {cosine:.7f}")
+        memory = Memory(encoder.text_bytes, encoder.threads, limit_mib)
+        self.batcher = Batcher(encoder, max_tokens, memory)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         answers = [Answer(request.get_response_sender()) for request in requests]
@@ -66,6 +72,21 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         self.batcher.close()
+
+
+def _on_cpu(folder: Path, settings: dict[str, str]) -> CpuEncoder:
+    return CpuEncoder(
+        folder / "model.onnx",
+        int(settings["threads"]),
+        settings["precision"],
+        spinning=settings["spinning"] == "true",
+    )
+
+
+def _on_gpu(folder: Path, settings: dict[str, str], number: int) -> CudaEncoder:
+    encoder = CudaEncoder(folder / "model.onnx", number, settings["precision"])
+    pb_utils.Logger.log_info(f"encoder: on GPU {number}, {encoder.device}")
+    return encoder
 
 
 def _read(request: pb_utils.InferenceRequest) -> tuple[NDArray[Any], NDArray[Any]]:
