@@ -143,6 +143,7 @@ def ensemble_config(
         prompts=_prompts(spec),
         default_prompt_name=spec.default_prompt_name or "",
         similarity=_similarity(spec),
+        micro_batch_tokens=str(serving.settled_tokens),
     )
     return config
 

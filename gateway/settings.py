@@ -92,9 +92,11 @@ class Settings:
     chunk_tokens: Annotated[
         int,
         "Estimated tokens of one Triton request. Higher mixes callers less, lower costs overhead"
-        " for each request.",
+        " for each request. A model on a GPU gets more where a quarter of its micro-batch is.",
     ] = 1024
-    chunk_texts: Annotated[int, "Texts of one Triton request."] = 64
+    chunk_texts: Annotated[
+        int, "Texts of one Triton request; more where 16 tokens a text do not fill it."
+    ] = 64
     small_call_tokens: Annotated[
         int,
         "Estimated tokens up to which a call is interactive; bigger calls are bulk. Too high and"
@@ -104,12 +106,13 @@ class Settings:
         int,
         "Estimated tokens of bulk calls that Triton has at a time, of each model; the others"
         " wait here for their turn. Too high and big calls get more than small ones, too low and"
-        " the machine idles; several encoder instances need as many times more.",
+        " the machine idles; several encoder instances need as many times more. A model on a GPU"
+        " gets at least four of its micro-batches.",
     ] = 2048
     interactive_window_tokens: Annotated[
         int,
         "The same for interactive calls. An encoder that answers in the order of arrival gives"
-        " both lanes tokens in the ratio of their windows.",
+        " both lanes tokens in the ratio of their windows. At least two micro-batches on a GPU.",
     ] = 1024
     multi_format_object: Annotated[
         Literal["auto", "embedding", "embedding_dict"],

@@ -42,6 +42,7 @@ PARAMETERS = {
     "max_length": "512",
     "matryoshka": "true",
     "revision": "abc",
+    "micro_batch_tokens": "256",
 }
 MAX_LENGTH = int(PARAMETERS["max_length"])
 NATIVE = int(PARAMETERS["dimensions"])

@@ -10,7 +10,7 @@ from typing import Literal, cast, get_args
 import orjson
 
 from gateway.errors import AmbiguousModel, TritonUnavailable, UnknownModel, UpstreamError
-from gateway.inference.embedder import Embedder, Ensemble, Repository, State
+from gateway.inference.embedder import CPU_TOKENS, Embedder, Ensemble, Repository, State
 from gateway.inference.names import NameIndex, check_name, folder_of_step, names_of
 from gateway.inference.prompts import Prompts, read_prompts
 
@@ -32,6 +32,7 @@ class ServedModel:
     matryoshka  whether `dimensions` below D are allowed
     created     unix seconds when this gateway first saw the model
     similarity  that the checkpoint is meant for; None if it does not say
+    micro_batch_tokens  that its encoder takes at a time
     """
 
     id: str
@@ -44,6 +45,7 @@ class ServedModel:
     created: int
     prompts: Prompts
     similarity: Similarity | None
+    micro_batch_tokens: int = CPU_TOKENS
 
     @property
     def owner(self) -> str:
@@ -74,6 +76,7 @@ def describe(ensemble: Ensemble, created: int) -> ServedModel:
         created=created,
         prompts=read_prompts(parameters),
         similarity=_read_similarity(parameters.get("similarity", "")),
+        micro_batch_tokens=int(parameters.get("micro_batch_tokens", CPU_TOKENS)),
     )
     for name in model.names:
         check_name(name)

@@ -6,6 +6,18 @@ and many small chunks let Triton mix the calls of several clients.
 
 from collections.abc import Sequence
 
+MICRO_BATCH_CHUNKS = 4  # that fill one; the more, the better they fill it
+SHORT_TOKENS = 16  # of a text; of shorter ones a chunk has fewer tokens than it might
+
+
+def limits(chunk_tokens: int, chunk_texts: int, micro_batch_tokens: int) -> tuple[int, int]:
+    """Tokens and texts of a chunk, for an encoder that takes so many tokens at a time.
+
+    Each chunk costs two hops and some copies, which a GPU has no time for if it is small.
+    """
+    tokens = max(chunk_tokens, micro_batch_tokens // MICRO_BATCH_CHUNKS)
+    return tokens, max(chunk_texts, tokens // SHORT_TOKENS)
+
 
 def cut(token_estimates: Sequence[int], *, max_tokens: int, max_texts: int) -> list[list[int]]:
     """Indices of the texts of each chunk; longest texts first, every index exactly once.

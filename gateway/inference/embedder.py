@@ -16,6 +16,9 @@ Truncation = Literal["end", "start", "none"]
 State = Literal["ready", "loading", "unloaded", "idle"]
 
 
+CPU_TOKENS = 128  # of a micro-batch of a model that does not say
+
+
 @dataclass(frozen=True, slots=True)
 class EmbeddingCall:
     """One REST call, ready for inference; nothing in it is optional any more.
@@ -27,6 +30,7 @@ class EmbeddingCall:
     number_formats       the arrays wanted
     dimensions       d as the caller asks for it, for the model to allow; None for its native size
     entry            of this call in the ledger
+    micro_batch_tokens   that the model's encoder takes at a time
     """
 
     model: str
@@ -39,6 +43,7 @@ class EmbeddingCall:
     truncation: Truncation
     entry: Entry
     request_id: str = ""
+    micro_batch_tokens: int = CPU_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

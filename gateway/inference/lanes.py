@@ -13,7 +13,7 @@ What Triton has keeps its place until Triton has answered, whoever is left to he
 import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from gateway.access.keys import Caller
@@ -60,7 +60,7 @@ class Lane:
 
     def __init__(self, window_tokens: int) -> None:
         self.waiting_tokens = 0
-        self._window_tokens = window_tokens
+        self.window_tokens = window_tokens
         self.in_flight_tokens = 0
         self._keys: Turns[bytes] = Turns(window_tokens)
         self._connections: defaultdict[bytes, Turns[Caller]] = defaultdict(
@@ -111,7 +111,7 @@ class Lane:
 
     def _has_room(self, tokens: int) -> bool:
         in_flight = self.in_flight_tokens
-        return not in_flight or in_flight + tokens <= self._window_tokens
+        return not in_flight or in_flight + tokens <= self.window_tokens
 
     def _take(self, caller: Caller, tokens: int) -> None:
         self.in_flight_tokens += tokens
@@ -141,14 +141,33 @@ class Windows:
     interactive: int = 1024
     small_call: int = 512
 
+    def fit(self, micro_batch_tokens: int) -> "Windows":
+        """The same, wide enough for an encoder that takes so many tokens at a time.
+
+        Of bulk one micro-batch for each of two workers and as many that wait, which a GPU must not
+        be without for a moment; the windows of a CPU have always been wider than that.
+        """
+        return replace(
+            self,
+            bulk=max(self.bulk, 4 * micro_batch_tokens),
+            interactive=max(self.interactive, 2 * micro_batch_tokens),
+        )
+
 
 class Lanes:
     """Both lanes of one model: an encoder that is slow or stuck holds nobody up but its own."""
 
     def __init__(self, windows: Windows) -> None:
+        self._windows = windows
         self.bulk = Lane(windows.bulk)
         self.interactive = Lane(windows.interactive)
         self._small_call_tokens = windows.small_call
+
+    def fit(self, micro_batch_tokens: int) -> None:
+        """Widen the windows for what the model's encoder takes at a time; narrow them again."""
+        windows = self._windows.fit(micro_batch_tokens)
+        self.bulk.window_tokens = windows.bulk
+        self.interactive.window_tokens = windows.interactive
 
     def lane_of(self, call_tokens: int) -> Lane:
         """The lane of every chunk of a call of so many estimated tokens."""

@@ -67,6 +67,8 @@ class TritonEmbedder:
     chunk_texts   texts of one ModelInfer
     windows       how many tokens Triton has at a time of each model
 
+    All three are more for a model whose encoder takes more tokens at a time.
+
     Belongs to one event loop: the channel is opened by the first call, in that call's loop.
     """
 
@@ -108,10 +110,13 @@ class TritonEmbedder:
 
         Raises: UpstreamError, InputTooLong, InvalidDimensions, DimensionsNotSupported.
         """
-        chunks = chunking.cut(
-            call.token_estimates, max_tokens=self._chunk_tokens, max_texts=self._chunk_texts
+        max_tokens, max_texts = chunking.limits(
+            self._chunk_tokens, self._chunk_texts, call.micro_batch_tokens
         )
-        lane = self._lanes[call.ensemble].lane_of(sum(call.token_estimates))
+        chunks = chunking.cut(call.token_estimates, max_tokens=max_tokens, max_texts=max_texts)
+        lanes = self._lanes[call.ensemble]
+        lanes.fit(call.micro_batch_tokens)
+        lane = lanes.lane_of(sum(call.token_estimates))
         if len(chunks) == 1:
             return await self._embed_chunk(call, chunks[0], lane)
         try:

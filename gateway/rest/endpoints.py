@@ -140,6 +140,7 @@ def _prepare(
         truncation=asked.truncation,
         entry=entry,
         request_id=request.state.request_id,
+        micro_batch_tokens=model.micro_batch_tokens,
     )
 
 

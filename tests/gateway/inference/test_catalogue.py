@@ -68,7 +68,7 @@ UNKNOWN, LATER = "422 model_not_found", "503 service_unavailable"
 
 def test_a_model_is_what_its_parameters_say() -> None:
     expected = ServedModel(
-        MODEL, ENSEMBLE, ("large",), 1024, 512, True, "abc", 7, Prompts(), similarity=None
+        MODEL, ENSEMBLE, ("large",), 1024, 512, True, "abc", 7, Prompts(), None, 256
     )
     assert expected == describe(Ensemble(ENSEMBLE, parameters=PARAMETERS), created=7)
     assert (MODEL, "mxbai-embed-large-v1", "large") == expected.names
@@ -79,6 +79,12 @@ def test_a_model_has_the_prompts_and_the_similarity_of_its_checkpoint() -> None:
     found = describe(ensemble("m", **parameters), created=7)
     assert (Prompts({"q": "query: "}, "q"), "dot") == (found.prompts, found.similarity)
     assert describe(ensemble("m", similarity=""), created=7).similarity is None
+
+
+def test_a_model_says_how_many_tokens_its_encoder_takes_at_a_time() -> None:
+    assert 4096 == describe(ensemble("m", micro_batch_tokens="4096"), 7).micro_batch_tokens
+    earlier = {key: value for key, value in PARAMETERS.items() if key != "micro_batch_tokens"}
+    assert 128 == describe(Ensemble("m", parameters=earlier), created=7).micro_batch_tokens
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,20 @@ import random
 
 import pytest
 
-from gateway.inference.chunking import cut
+from gateway.inference.chunking import cut, limits
 
 
 def test_what_fits_into_one_chunk_keeps_its_order() -> None:
     assert cut([5, 300, 7], max_tokens=312, max_texts=3) == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("micro_batch_tokens", "expected"),
+    [(128, (1024, 64)), (4096, (1024, 64)), (16_384, (4096, 256))],
+    ids=["a CPU", "a large model on a GPU", "a small model on a GPU"],
+)
+def test_four_chunks_fill_a_micro_batch(micro_batch_tokens: int, expected: tuple[int, int]) -> None:
+    assert expected == limits(1024, 64, micro_batch_tokens)
 
 
 def test_the_longest_texts_travel_together() -> None:

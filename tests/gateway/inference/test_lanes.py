@@ -252,6 +252,18 @@ async def test_each_lane_has_its_own_window() -> None:
         assert (1, 0) == (lane.in_flight_tokens, lane.waiting_tokens)
 
 
+async def test_a_model_on_a_gpu_gets_windows_of_several_micro_batches() -> None:
+    lanes = Lanes(Windows(bulk=100, interactive=70))
+
+    lanes.fit(30)
+
+    assert (120, 70) == (lanes.bulk.window_tokens, lanes.interactive.window_tokens)
+    await lanes.bulk.take(ANN, 100)
+    await lanes.bulk.take(ANN, 20)  # waits for nobody
+    lanes.fit(128 // 8)  # another edition, for a CPU
+    assert (100, 70) == (lanes.bulk.window_tokens, lanes.interactive.window_tokens)
+
+
 async def test_what_was_guessed_too_low_is_charged(desk: Desk, lane: Lane) -> None:
     desk.ask(ANN, 100)
     await settle()

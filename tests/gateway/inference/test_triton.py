@@ -310,6 +310,15 @@ async def test_chunks_are_joined_in_the_order_of_the_call(
     assert [len(text.split()) + 2 for text in MANY] == embeddings.token_counts.tolist()
 
 
+async def test_a_model_that_takes_more_at_a_time_gets_it_in_larger_chunks(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    await embedder.embed(call_for(*MANY, micro_batch_tokens=128))
+    on_a_cpu = len(triton.requests)
+    await embedder.embed(call_for(*MANY, micro_batch_tokens=16_384))
+    assert 1 == len(triton.requests) - on_a_cpu < on_a_cpu
+
+
 async def test_256_texts_are_above_the_limit_of_grpc_and_pass() -> None:
     texts = tuple(f"{index}".encode() for index in range(256))
     async with serve_triton(FakeTriton()) as port:
