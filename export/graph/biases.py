@@ -5,13 +5,10 @@ softmax. What one adds to all values comes out of the attention as it is, since 
 and so becomes a part of the bias of the layer that follows.
 """
 
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from export.graph.fusion import clean, initializer
+from export.graph.fusion import clean, constant, initializer
 
 MOVES = frozenset(("Gather", "Reshape", "Unsqueeze", "Squeeze"))  # rows, whole as they are
 
@@ -31,9 +28,9 @@ def _fold_value(graph: ir.Graph, attention: ir.Node) -> None:
     after = _added_after(attention.outputs[0])
     if added is None or after is None:
         return
-    bias = _constant(added.inputs[1])
+    bias = constant(added.inputs[1])
     product, total = after
-    weights, old = _constant(product.inputs[1]), _constant(total.inputs[1])
+    weights, old = constant(product.inputs[1]), constant(total.inputs[1])
     assert bias is not None
     assert weights is not None
     assert old is not None
@@ -62,7 +59,7 @@ def _bias_of(value: ir.Value | None) -> ir.Node | None:
     if node is None or node.op_type != "Add" or not _is_read_once(node):
         return None
     product = None if node.inputs[0] is None else node.inputs[0].producer()
-    bias = _constant(node.inputs[1])
+    bias = constant(node.inputs[1])
     is_linear = product is not None and product.op_type == "MatMul"
     return node if is_linear and bias is not None and bias.ndim == 1 else None
 
@@ -72,12 +69,12 @@ def _added_after(value: ir.Value) -> tuple[ir.Node, ir.Node] | None:
     node = _reader(value)
     while node is not None and node.op_type in MOVES:
         node = _reader(node.outputs[0])
-    if node is None or node.op_type != "MatMul" or _constant(node.inputs[1]) is None:
+    if node is None or node.op_type != "MatMul" or constant(node.inputs[1]) is None:
         return None
     total = _reader(node.outputs[0])
     if total is None or total.op_type != "Add" or total.inputs[0] is not node.outputs[0]:
         return None
-    bias = _constant(total.inputs[1])
+    bias = constant(total.inputs[1])
     return (node, total) if bias is not None and bias.ndim == 1 else None
 
 
@@ -89,7 +86,3 @@ def _reader(value: ir.Value) -> ir.Node | None:
 
 def _is_read_once(node: ir.Node) -> bool:
     return len(list(node.outputs[0].uses())) == 1
-
-
-def _constant(value: ir.Value | None) -> NDArray[Any] | None:
-    return None if value is None or value.const_value is None else value.const_value.numpy()

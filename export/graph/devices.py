@@ -7,9 +7,9 @@ import onnx_ir as ir
 ON_CUDA = frozenset((
     "Abs", "Add", "Attention", "Cast", "CastLike", "Clip", "Concat", "Constant", "Cos", "Div",
     "Expand", "Gather", "GatherND", "Gelu", "Gemm", "LayerNormalization", "Less", "MatMul", "Max",
-    "Min", "Mul", "Neg", "Pow", "Reciprocal", "ReduceMean", "Relu", "Reshape", "Shape", "Sigmoid",
-    "Sin", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze",
-    "Where",
+    "Min", "Mul", "Neg", "Pow", "RMSNormalization", "Reciprocal", "ReduceMean", "Relu", "Reshape",
+    "RotaryEmbedding", "Shape", "Sigmoid", "Sin", "Slice", "Split", "Sqrt", "Squeeze", "Sub",
+    "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
 ))  # fmt: skip
 
 

@@ -25,7 +25,9 @@ from export.graph import (
     footprint,
     fusion,
     inputs,
+    norms,
     rendering,
+    rotary,
     seams,
     standard,
 )
@@ -171,6 +173,8 @@ def _convert(encoder: nn.Module, form: Form, heads: int, padding: int) -> onnx_i
     if form is CPU:
         flattening.flatten(model)
     else:
+        norms.use_norms(model)
+        rotary.use_rotary(model)
         biases.fold(model)
     footprint.note(model, heads, form.block, padding)
     for node in model.graph.all_nodes():

@@ -4,13 +4,10 @@ onnxruntime makes one Gemm of a product and its bias, at half of what the Add co
 matrices. A flat value is one that an Unsqueeze or a Reshape has put into a batch of one.
 """
 
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from export.graph.fusion import clean, initializer
+from export.graph.fusion import clean, constant, initializer
 
 # fmt: off
 # What they do to the rows of (1, T, H) they do to those of (T, H).
@@ -54,23 +51,23 @@ def _flatten_gather(graph: ir.Graph, node: ir.Node) -> None:
     flat_states = _without_batch(graph, node, states)
     if flat_ids is not None:
         _feed(graph, node, [states, flat_ids])
-    elif flat_states is not None and _constant(ids) == 0:
+    elif flat_states is not None and constant(ids) == 0:
         ir.convenience.replace_all_uses_with(node.outputs[0], flat_states)
 
 
 def _flatten_reshape(graph: ir.Graph, node: ir.Node) -> None:
     """Give the same shape to (T, H), unless sizes of (1, T, H) are taken over by a 0."""
     flat = _without_batch(graph, node, node.inputs[0])
-    shape = _constant(node.inputs[1])
+    shape = constant(node.inputs[1])
     if flat is not None and shape is not None and 0 not in shape:
         node.replace_input_with(0, flat)
 
 
 def _is_for_all_rows(node: ir.Node, value: ir.Value | None) -> bool:
     """Whether a constant means the same to (T, H) as to (1, T, H)."""
-    constant = _constant(value)
+    found = constant(value)
     is_weights = node.op_type == "MatMul" and value is node.inputs[1]
-    return constant is not None and constant.ndim <= (2 if is_weights else 1)
+    return found is not None and found.ndim <= (2 if is_weights else 1)
 
 
 def _without_batch(graph: ir.Graph, node: ir.Node, value: ir.Value | None) -> ir.Value | None:
@@ -78,7 +75,7 @@ def _without_batch(graph: ir.Graph, node: ir.Node, value: ir.Value | None) -> ir
     producer = None if value is None else value.producer()
     if producer is None or producer.op_type not in ("Unsqueeze", "Reshape"):
         return None
-    states, argument = producer.inputs[0], _constant(producer.inputs[1])
+    states, argument = producer.inputs[0], constant(producer.inputs[1])
     if argument is None:
         return None
     if producer.op_type == "Unsqueeze":
@@ -103,7 +100,3 @@ def _feed(graph: ir.Graph, node: ir.Node, inputs: list[ir.Value | None]) -> None
     ir.convenience.replace_all_uses_with(output, batch.outputs[0])
     batch.replace_input_with(0, output)
     graph.insert_after(node, batch)
-
-
-def _constant(value: ir.Value | None) -> NDArray[Any] | None:
-    return None if value is None or value.const_value is None else value.const_value.numpy()

@@ -58,27 +58,42 @@ def _merge_linears(graph: ir.Graph, concat: ir.Node) -> None:
 
 def _read_linear(value: ir.Value | None) -> _Linear | None:
     """The linear layer that a value comes from, if nothing but its shape changed in between."""
-    node = _producer(value)
+    node = producer(value)
     while node is not None and node.op_type == "Reshape":
-        node = _producer(node.inputs[0])
+        node = producer(node.inputs[0])
     bias = None
     if node is not None and node.op_type == "Add":
-        bias = _constant(node.inputs[1])
-        node = _producer(node.inputs[0])
+        bias = constant(node.inputs[1])
+        node = producer(node.inputs[0])
     if node is None or node.op_type != "MatMul" or node.inputs[0] is None:
         return None
-    weights = _constant(node.inputs[1])
+    weights = constant(node.inputs[1])
     if weights is None:
         return None
     zeros = np.zeros(weights.shape[1], dtype=weights.dtype)
     return _Linear(node.inputs[0], weights, zeros if bias is None else bias)
 
 
-def _producer(value: ir.Value | None) -> ir.Node | None:
+def producer(value: ir.Value | None) -> ir.Node | None:
+    """The node that a value comes from, if there is one."""
     return None if value is None else value.producer()
 
 
-def _constant(value: ir.Value | None) -> NDArray[np.float32] | None:
+def rounded_to(value: ir.Value, states: ir.Value) -> ir.Value:
+    """What a value in float32 becomes if all that is done with it is to round it.
+
+    states  that it was computed from; in float32 because they were made so, or from the start
+    """
+    source = producer(states)
+    after = [use.node for use in value.uses()]
+    was_widened = source is not None and source.op_type == "Cast"
+    if was_widened and len(after) == 1 and after[0].op_type == "Cast":
+        return after[0].outputs[0]
+    return value
+
+
+def constant(value: ir.Value | None) -> NDArray[Any] | None:
+    """What a value is if it is always the same."""
     return None if value is None or value.const_value is None else value.const_value.numpy()
 
 

@@ -17,19 +17,18 @@ from transformers.utils import logging
 from export import ExportOptions, Serving, export_model
 from export.reference import load
 from export.sample import GPU_LONG_TOKENS, take_sample
-from export.steps.inference import Feeder, Layout
+from export.steps.inference import Feeder
 from export.verification import cosines
-from tests.export.graph.plain_kernels import as_functions
-from tests.fake_cuda.sessions import Plan, run_session
+from tests.fake_cuda.encoders import LENGTHS, elsewhere, run_encoder
+from tests.fake_cuda.plain_kernels import as_functions
 from tests.gpu.shapes import SHAPES
 
 HEAD = (
     "shape", "precision", "export s", "min cosine", "torch's own", "composition",
-    "with CUDA's kernels", "nodes not on CUDA", "Memcpy", "copies in", "copies out", "waits",
+    "with CUDA's kernels", "nodes elsewhere", "copies in", "copies out", "waits",
     "launches", "products", "a layer", "flash",
 )  # fmt: skip
 STEPS = ("tokenizer", "encoder")
-LENGTHS = (50, 60, 40, 30)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,27 +98,13 @@ def with_functions(model_onnx: Path, tokenizer_json: Path, checkpoint: Path) -> 
 
 def on_fake_cuda(model_onnx: Path, layers: int) -> tuple[object, ...]:
     """Placement, copies, waits and launches of a run after the first."""
-    graph = onnx.load(model_onnx, load_external_data=False).graph
-    lengths = np.array(LENGTHS, dtype=np.int32)
-    layout = Layout(np.zeros(int(lengths.sum()), dtype=np.int64), lengths)
-    arrays = {value.name: getattr(layout, value.name.lower()) for value in graph.input}
-    feeds = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
-    outcome = run_session(
-        Plan(
-            model_onnx,
-            [[feeds], [feeds]],
-            {"use_tf32": "0", "arena_extend_strategy": "kNextPowerOfTwo"},
-            {"enable_mem_pattern": False, "intra_op_num_threads": 1},
-            {"session.disable_cpu_ep_fallback": "1"},
-        )
-    )
+    outcome = run_encoder(model_onnx, LENGTHS, LENGTHS)
     if outcome.error or any(outcome.rounds[1].errors):
         return (outcome.error or outcome.rounds[1].errors[0],)
     report = outcome.rounds[1].report
-    launches, products = sum(report.launches.values()), sum(report.computations.values())
+    launches, products = report.launched(), sum(report.computations.values())
     return (
-        sum(provider != "CUDAExecutionProvider" for _, provider in outcome.nodes),
-        sum("Memcpy" in operator for operator, _ in outcome.nodes),
+        ", ".join(elsewhere(outcome)) or "none",
         report.copied("host to device").count,
         report.copied("device to host").count,
         report.waits,
