@@ -52,13 +52,13 @@ class Profile:
     def of(cls, max_tokens: int, max_length: int) -> "Profile":
         """For micro-batches of so many tokens, and texts of such a length, which travel alone.
 
-        However short its texts, a micro-batch has no more of them than fill the grid when padded
-        to the longest length, and room for twice its tokens: more are run in several turns.
+        However short its texts, a run has no more of them than fill CELLS when padded to the
+        longest length: others are run in the next turn.
         """
         longest = -(-max_length // SUM_STEP) * SUM_STEP
         usual = min(USUAL_LENGTH, longest)
         tokens = max(max_tokens, max_length)
-        texts = max(max(CELLS, 2 * max_tokens) // longest, max_tokens // usual, 1)
+        texts = max(CELLS // longest, max_tokens // usual, 1)
         return cls(
             least=Sizes(1, 1, SUM_STEP),
             usual=Sizes(max_tokens, max(max_tokens // usual, 1), usual),

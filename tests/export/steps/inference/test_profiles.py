@@ -59,8 +59,10 @@ def test_an_engine_takes_bounded_memory(max_length: int) -> None:
 
 
 @pytest.mark.parametrize("max_length", [1, 512, 8192])
-def test_least_usual_and_most_are_in_order(max_length: int) -> None:
-    profile = Profile.of(4096, max_length)
+@pytest.mark.parametrize("max_tokens", [1, 4096, 65_536])
+def test_least_usual_and_most_are_in_order(max_tokens: int, max_length: int) -> None:
+    profile = Profile.of(max_tokens, max_length)
+    assert profile.most.texts <= profile.most.tokens
     for size in ("tokens", "texts", "positions"):
         numbers = [getattr(each, size) for each in (profile.least, profile.usual, profile.most)]
         assert sorted(numbers) == numbers
