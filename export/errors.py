@@ -4,7 +4,7 @@ ExportError
 ├─ WrongOption          2  an option that cannot be served, as for any other wrong argument
 ├─ CheckpointNotFound   3  no such folder, no such Hub id, or files missing
 ├─ UnsupportedModel     4  the checkpoint cannot be served exactly; names the file and the key
-├─ ConversionFailed     5  torch or onnx refused the model
+├─ ConversionFailed     5  torch or onnx refused the model, or no engine can be built for it
 ├─ VerificationFailed   6  the staged files differ from the reference
 └─ RepositoryConflict   7  the output holds something that this export would break
 """
@@ -42,7 +42,7 @@ class UnsupportedModel(ExportError):
 
 
 class ConversionFailed(ExportError):
-    """The model could not be written as ONNX."""
+    """The model could not be written as ONNX, or built for a GPU."""
 
     exit_code = 5
 

@@ -12,7 +12,7 @@ Configurations are protobuf messages; the table of tensors is model_repository/R
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -61,9 +61,11 @@ def write_step_configs(staged: Path, spec: ModelSpec, serving: Serving, windows:
 
     windows  whether the tokenizer reads long texts in windows
     """
+    model_onnx = version_folder(staged, "encoder") / "model.onnx"
+    inputs = graph_inputs(model_onnx) if serving.target == "tensorrt" else {}
     configs = {
         "tokenizer": tokenizer_config(spec, serving, windows),
-        "encoder": encoder_config(spec, serving),
+        "encoder": encoder_config(spec, serving, inputs),
         "quantize": quantize_config(spec, serving),
     }
     for step, config in configs.items():
@@ -192,8 +194,25 @@ def tokenizer_config(spec: ModelSpec, serving: Serving, windows: bool) -> triton
     return config
 
 
-def encoder_config(spec: ModelSpec, serving: Serving) -> triton.ModelConfig:
+def graph_inputs(model_onnx: Path) -> dict[str, list[str]]:
+    """The sizes of each input of a graph: numbers, or symbols such as T."""
+    import onnx  # the extra `export`, which nothing else here needs
+
+    graph = onnx.load(model_onnx, load_external_data=False).graph
+    return {
+        value.name: [
+            size.dim_param or str(size.dim_value) for size in value.type.tensor_type.shape.dim
+        ]
+        for value in graph.input
+    }
+
+
+def encoder_config(
+    spec: ModelSpec, serving: Serving, inputs: Mapping[str, Sequence[str]] | None = None
+) -> triton.ModelConfig:
     """INPUT_IDS, SEQ_LENS → EMBEDDING, ragged and dynamically batched.
+
+    inputs  of the graph, with the sizes of each: what TensorRT is told of its shapes
 
     Neither priorities nor a queue policy: either makes Triton's batcher sleep up to 500 ms
     between the batches of a client that waits for its answers.
@@ -226,6 +245,8 @@ def encoder_config(spec: ModelSpec, serving: Serving) -> triton.ModelConfig:
         micro_batch_tokens=str(serving.settled_tokens),
         memory_mib=str(serving.memory_mib),
     )
+    if serving.target == "tensorrt":
+        _set_parameters(config, inputs=json.dumps(inputs), max_length=str(spec.max_length))
     if not serving.is_on_gpu:
         spinning = str(serving.spinning).lower()
         _set_parameters(config, threads=str(serving.threads), spinning=spinning)

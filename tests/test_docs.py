@@ -72,7 +72,14 @@ def test_every_make_target_explains_itself() -> None:
     assert set(phony.split()) == targets() | {"all"}
 
 
-def test_the_constraints_are_exact_and_name_no_place() -> None:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-gpu.txt"])
+def test_the_constraints_are_exact_and_name_no_place(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()
     pins = [line for line in lines if not line.startswith("#")]
     assert not [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.]+(; .*)?", pin)]
+
+
+def test_the_fake_gpu_tests_the_onnxruntime_that_is_installed_on_real_ones() -> None:
+    files = ("constraints-gpu.txt", "tests/fake_cuda/requirements.txt")
+    pins = [re.findall("^onnxruntime-gpu==.*$", (ROOT / name).read_text(), re.M) for name in files]
+    assert pins[0] == pins[1] != []

@@ -36,7 +36,7 @@ EXPORT = [
     {"export.hub"},
     {"export.checkpoint", "export.names", "export.translations"},
     {"export.graph", "export.serving"},
-    {"export.reference", "export.repository"},
+    {"export.arguments", "export.engines", "export.reference", "export.repository"},
     {"export.contents", "export.long_texts", "export.manifest", "export.sample"},
     {"export.output", "export.verification"},
     {"export.canary", "export.precision"},

@@ -32,15 +32,16 @@ with open("{notes}", "a") as notes:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """The Makefile with what it needs, and commands that only take notes."""
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "constraints-gpu.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "bin").mkdir()
     (tmp_path / ".venv").mkdir()
-    for name in ("python", "pip"):
-        program = tmp_path / "bin" / name
+    (tmp_path / "gpu-bin").mkdir()
+    for name in ("bin/python", "bin/pip", "gpu-bin/python", "gpu-bin/pip"):
+        program = tmp_path / name
         program.write_text(NOTE.format(python=sys.executable, notes=tmp_path / "notes"))
         program.chmod(0o755)
-    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "gpu").mkdir(parents=True)
     return tmp_path
 
 
@@ -48,7 +49,7 @@ def make(tree: Path, *arguments: str, **environment: str) -> Iterator[dict[str, 
     """Each command that `make` started, in order."""
     outer = {k: v for k, v in os.environ.items() if k not in ("API_KEY", "GATEWAY_API_KEYS")}
     subprocess.run(
-        ["make", "-j4", "BIN=bin", "PYTHON=bin/python", *arguments],  # noqa: S607
+        ["make", "-j4", "BIN=bin", "GPU_BIN=gpu-bin", "PYTHON=bin/python", *arguments],  # noqa: S607
         cwd=tree,
         env=outer | environment,
         capture_output=True,
@@ -118,3 +119,28 @@ def test_the_export_is_given_what_make_is_given(tree: Path) -> None:
         *("-m", "export", "a/b", "--output", "m", "--precision", "fp32"),
         *("--max-length", "90", "--pooling", "mean", "--ignore", "x"),
     ] == export["arguments"][1:]
+
+
+def test_an_export_for_a_gpu_chooses_its_precision_itself(tree: Path) -> None:
+    *_, export = make(tree, "export", "TARGET=cuda")
+    assert "bin/python" == export["arguments"][0]
+    assert [
+        *("-m", "export", "--output", "build/repositories/default-cuda", "--target", "cuda")
+    ] == export["arguments"][1:]
+
+
+def test_a_gpu_is_served_from_an_environment_without_the_onnxruntime_of_cpus(tree: Path) -> None:
+    called = [each["arguments"] for each in make(tree, "serve", "TARGET=cuda", "PRECISION=bf16")]
+    (export,) = [each for each in called if "export" in each]
+    assert ["--target", "cuda", "--precision", "bf16"] == export[-4:]
+    (install,) = [each for each in called if "gpu-bin/pip" in each[0]]
+    assert ".[triton,gpu]" == install[-1]
+    assert "constraints-gpu.txt" in install
+    assert ["gpu-bin/python", "-m", "gateway.local"] == called[-1][:3]
+    assert "build/repositories/default-cuda" in called[-1]
+
+
+def test_what_is_exported_is_served_on_a_gpu_without_the_exporter(tree: Path) -> None:
+    called = [each["arguments"] for each in make(tree, "serve", "TARGET=cuda", "REPOSITORY=r")]
+    assert not [each for each in called if "bin/pip" in each[0] and "gpu-bin" not in each[0]]
+    assert "gpu-bin/python" == called[-1][0]

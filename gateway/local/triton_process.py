@@ -23,7 +23,7 @@ from gateway.local.triton_wheel import CannotServe, find_triton, link_backends
 LOOPBACK = "127.0.0.1"
 READY_TIMEOUT_SECONDS = 600.0  # a large checkpoint from a cold disk
 EXIT_TIMEOUT_SECONDS = 10  # in-flight requests may finish; more only delays Ctrl-C
-SHARED_MEMORY_BYTES = 32 * 2**20  # of each step: 256 texts and their answers without growing
+SHARED_MEMORY_BYTES = 32 * 2**20  # of each instance: 256 texts and their answers without growing
 STUB_TIMEOUT_SECONDS = 600  # Triton's 30 s are too short to load a large encoder
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the Python backend puts its segments
@@ -56,13 +56,27 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def share_memory(free_bytes: int, steps: int) -> int:
-    """Bytes of shared memory that each step takes at start, in whole MiB.
+def count_instances(repository: Path) -> int:
+    """Processes of the steps of a repository, as their configurations say; one on each GPU listed.
 
-    A container often has 64 MiB for all: a quarter is shared out, the rest is for further
-    instances and for growth. Below 1 MiB Triton refuses.
+    Where none is listed Triton takes all, and only it knows how many there are.
     """
-    share = free_bytes // 4 // max(steps, 1) // 2**20 * 2**20
+    configs = [step.parents[1] / "config.pbtxt" for step in repository.glob("*/*/model.py")]
+    total = 0
+    for config in configs:
+        text = config.read_text(encoding="utf-8") if config.is_file() else ""
+        counts = map(int, re.findall(r"\bcount: (\d+)", text))  # of instance groups, nothing else
+        total += max(sum(counts), 1) * max(len(re.findall(r"\bgpus: \d", text)), 1)
+    return total
+
+
+def share_memory(free_bytes: int, instances: int) -> int:
+    """Bytes of shared memory that each instance of a step takes at start, in whole MiB.
+
+    A container often has 64 MiB for all: a quarter is shared out, the rest is for growth. Below
+    1 MiB Triton refuses.
+    """
+    share = free_bytes // 4 // max(instances, 1) // 2**20 * 2**20
     return max(2**20, min(SHARED_MEMORY_BYTES, share))
 
 
@@ -212,8 +226,8 @@ class TritonProcess:
             )
 
     def _command(self, backends: Path) -> list[str]:
-        steps = len(list(self._repository.glob("*/*/model.py")))
-        memory_bytes = share_memory(shutil.disk_usage(_SHARED_MEMORY).free, steps)
+        instances = count_instances(self._repository)
+        memory_bytes = share_memory(shutil.disk_usage(_SHARED_MEMORY).free, instances)
         return [
             str(self._triton / "bin/tritonserver"),
             f"--model-repository={self._repository}",
@@ -251,8 +265,14 @@ class TritonProcess:
             return f"Triton ended before it was ready, and its log is gone: {error}"
         failure = _LOAD_FAILURE.search(log)
         if failure is not None:
-            model = failure["model"] or failure["folder"]
-            return f"Triton cannot load {model}: {failure['reason']} (log: {self.log_file})"
+            model, reason = failure["model"] or failure["folder"], failure["reason"]
+            if "no GPUs are available" in reason:
+                visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+                reason += (
+                    f": nvidia-smi -L says which there are, CUDA_VISIBLE_DEVICES ({visible}) which "
+                    "of them are seen"
+                )
+            return f"Triton cannot load {model}: {reason} (log: {self.log_file})"
         last = "\n".join(log.splitlines()[-_LAST_LINES:])
         return f"Triton ended before it was ready; the end of {self.log_file}:\n{last}"
 

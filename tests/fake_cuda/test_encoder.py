@@ -145,6 +145,25 @@ def test_every_node_is_on_the_gpu(model: Path) -> None:
     assert shapes == [[2, 32]]
 
 
+TENSORRT = """
+import sys
+from pathlib import Path
+from inference import TensorRtEncoder
+
+kinds = {"INPUT_IDS": ["T"]}
+TensorRtEncoder(Path(sys.argv[1]), 0, "fp16", inputs=kinds, max_tokens=1, max_length=1, edition="e")
+"""
+
+
+def test_a_missing_tensorrt_is_said_with_the_way_to_it(model: Path) -> None:
+    finished = in_fake_cuda("-c", TENSORRT, model)
+    assert finished.status == 1
+    told = finished.errors.splitlines()[-1].removeprefix("inference.device.CannotUseGpu: ")
+    assert told.startswith("libnvinfer.so.10 cannot be loaded (libnvinfer.so.10: cannot open")
+    assert "): use a Triton image that has TensorRT 10 and cuDNN 9, or pip install" in told
+    assert not model.with_name("engines").exists()
+
+
 OPEN = """
 import sys
 from inference.cuda import PROVIDER, open_session, provider_options

@@ -80,6 +80,13 @@ def test_beside_a_gpu_only_the_encoder_is_on_it() -> None:
     assert (2, [2, 0]) == (group.count, list(group.gpus))
 
 
+def test_tensorrt_is_told_of_shapes() -> None:
+    serving = Serving("a", target="tensorrt").settled("fp16", product_weights=1)
+    parameters = encoder_config(SPEC, serving, {"INPUT_IDS": ["T"]}).parameters
+    told = {key: parameters[key].string_value for key in ("inputs", "max_length", "target")}
+    assert {"inputs": '{"INPUT_IDS": ["T"]}', "max_length": "256", "target": "tensorrt"} == told
+
+
 def test_without_a_list_the_encoder_is_on_every_gpu() -> None:
     (group,) = TARGETS["cuda"]["encoder"].instance_group
     assert (1, []) == (group.count, list(group.gpus))

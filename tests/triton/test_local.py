@@ -327,3 +327,20 @@ def test_one_triton_serves_all_tests_of_a_session(
 ) -> None:
     assert run_triton(toy_repository).pid == run_triton(toy_repository).pid
     assert run_triton(toy_repository).is_whole()
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
+def test_a_model_for_a_gpu_that_nobody_sees_is_said(
+    toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    repository = tmp_path / "models"
+    shutil.copytree(toy_repository, repository)
+    config = repository / "toy" / "config.pbtxt"
+    config.write_text(config.read_text().replace("KIND_CPU", "KIND_GPU"))
+    told = r"no GPUs are available: nvidia-smi -L says .*, CUDA_VISIBLE_DEVICES \(3\) which"
+    with (
+        TritonProcess(repository, tmp_path / "triton.log", "no-gpu") as triton,
+        pytest.raises(CannotServe, match=told),
+    ):
+        triton.start()

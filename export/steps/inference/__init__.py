@@ -10,6 +10,8 @@ from .device import CannotUseGpu
 from .feeding import Feeder
 from .gpu import GpuEncoder, OutOfMemory, warm_up
 from .layout import Layout
+from .opening import GpuTarget, open_on_cpu, open_on_gpu
+from .tensorrt import TensorRtEncoder
 
 __all__ = [
     "CANARY",
@@ -20,10 +22,14 @@ __all__ = [
     "CudaEncoder",
     "Feeder",
     "GpuEncoder",
+    "GpuTarget",
     "Layout",
     "OutOfMemory",
+    "TensorRtEncoder",
     "WrongVectors",
     "check_processor",
+    "open_on_cpu",
+    "open_on_gpu",
     "warm_up",
     "write_canary",
 ]

@@ -74,6 +74,14 @@ def find_device(number: int, provider: str = "CUDAExecutionProvider") -> Device:
     return _describe(driver, number, cuda)
 
 
+def count_devices() -> int:
+    """GPUs that this process sees.
+
+    Raises: CannotUseGpu if there is none, or no driver.
+    """
+    return _count(_driver())
+
+
 def check_provider(name: str) -> None:
     """Raises: CannotUseGpu if onnxruntime is not the one that has it."""
     if name not in onnxruntime.get_available_providers():

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 
 import numpy as np
 import onnxruntime
@@ -50,9 +51,15 @@ class GpuEncoder:
     shares_device = True
 
     def __init__(
-        self, session: onnxruntime.InferenceSession, precision: str, threads: int = WORKERS
+        self,
+        session: onnxruntime.InferenceSession,
+        precision: str,
+        threads: int = WORKERS,
+        most_texts: int = sys.maxsize,
     ) -> None:
+        """most_texts: that the session takes in one run; others wait for the next."""
         self.threads = threads
+        self._most_texts = most_texts
         self._session = session
         self._feeder = Feeder(session)
         noted = session.get_modelmeta().custom_metadata_map  # by export/graph/footprint.py
@@ -120,6 +127,21 @@ class GpuEncoder:
         return np.concatenate(halves)
 
     def _run(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
+        """In as many turns as there are texts for."""
+        most, texts = self._most_texts, len(seq_lens)
+        if texts <= most:
+            return self._run_once(input_ids, seq_lens)
+        starts = np.concatenate([[0], np.cumsum(seq_lens)])
+        turns = [
+            self._run_once(
+                input_ids[starts[first] : starts[min(first + most, texts)]],
+                seq_lens[first : first + most],
+            )
+            for first in range(0, texts, most)
+        ]
+        return np.concatenate(turns)
+
+    def _run_once(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
         """Raises: OutOfMemory, DeviceLost"""
         feeds = self._feeder.feeds(input_ids, seq_lens)
         try:

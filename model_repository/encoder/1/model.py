@@ -6,19 +6,28 @@ Nothing waits in Triton's queue, so texts of different callers share micro-batch
 
 from __future__ import annotations  # Triton's requests have a type only while it serves
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from integrity import check_step
+from integrity import LISTING, check_step, edition_of
 from numpy.typing import NDArray
 
 check_step(Path(__file__).parent, "encoder")  # before anything else of this folder runs
 
 from batching import Batcher  # noqa: E402
-from inference import CANARY, Canary, CpuEncoder, CudaEncoder, warm_up  # noqa: E402
+from inference import (  # noqa: E402
+    CANARY,
+    Canary,
+    CpuEncoder,
+    GpuTarget,
+    open_on_cpu,
+    open_on_gpu,
+    warm_up,
+)
 from memory import Memory  # noqa: E402
 
 
@@ -50,17 +59,22 @@ class TritonPythonModel:
         max_tokens = int(settings["micro_batch_tokens"])
         limit_mib = int(settings["memory_mib"])
         canary = Canary(folder / CANARY)
-        encoder: CpuEncoder | CudaEncoder
+        encoder: CpuEncoder | GpuTarget
         if settings["target"] == "cpu":
-            encoder = _on_cpu(folder, settings)
+            encoder = open_on_cpu(folder, settings)
         else:
-            encoder = _on_gpu(folder, settings, int(args["model_instance_device_id"]))
+            listing = (folder / LISTING).read_bytes()
+            number, edition = int(args["model_instance_device_id"]), edition_of(listing)
+            encoder = open_on_gpu(folder, settings, number, edition)
+            pb_utils.Logger.log_info(f"encoder: on GPU {number}, {encoder.device}")
             warm_up(encoder, max(canary.rows, key=len), max_tokens)
             limit_mib = limit_mib or encoder.working_mib(max_tokens)
         cosine = canary.check(encoder)
         pb_utils.Logger.log_info(f"encoder: the canary texts have cosine {cosine:.7f}")
         memory = Memory(encoder.text_bytes, encoder.threads, limit_mib)
         self.batcher = Batcher(encoder, max_tokens, memory)
+        # What is here by now stays: to look through it takes 8 ms, in which no worker runs.
+        gc.freeze()
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         answers = [Answer(request.get_response_sender()) for request in requests]
@@ -72,21 +86,6 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         self.batcher.close()
-
-
-def _on_cpu(folder: Path, settings: dict[str, str]) -> CpuEncoder:
-    return CpuEncoder(
-        folder / "model.onnx",
-        int(settings["threads"]),
-        settings["precision"],
-        spinning=settings["spinning"] == "true",
-    )
-
-
-def _on_gpu(folder: Path, settings: dict[str, str], number: int) -> CudaEncoder:
-    encoder = CudaEncoder(folder / "model.onnx", number, settings["precision"])
-    pb_utils.Logger.log_info(f"encoder: on GPU {number}, {encoder.device}")
-    return encoder
 
 
 def _read(request: pb_utils.InferenceRequest) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -17,6 +17,7 @@ from gateway.local.supervisor import (
     keep_running,
 )
 from gateway.local.triton_process import (
+    count_instances,
     free_ports,
     interrupts_wait,
     parent_of,
@@ -50,13 +51,41 @@ def test_free_ports_differ() -> None:
     assert len(set(free_ports(20))) == 20
 
 
+GROUP = "instance_group {{\n  count: {count}\n  kind: KIND_GPU\n{gpus}}}\n"
+
+
 @pytest.mark.parametrize(
-    ("free_mib", "steps", "share_mib"),
+    ("configs", "expected"),
+    [
+        ([], 0),
+        ([None, ""], 2),
+        ([GROUP.format(count=4, gpus=""), GROUP.format(count=2, gpus="")], 6),
+        ([GROUP.format(count=2, gpus="  gpus: 0\n  gpus: 12\n")], 4),
+        (["instance_group [ { kind: KIND_CPU count: 1 } ]"], 1),
+    ],
+    ids=["none", "unsaid", "on all GPUs", "on two GPUs", "by hand"],
+)
+def test_each_instance_of_a_step_is_counted(
+    configs: list[str | None], expected: int, tmp_path: Path
+) -> None:
+    for number, config in enumerate(configs):
+        version = tmp_path / f"step-{number}" / "1"
+        version.mkdir(parents=True)
+        (version / "model.py").touch()
+        if config is not None:
+            (version.parent / "config.pbtxt").write_text(config)
+    assert expected == count_instances(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("free_mib", "instances", "share_mib"),
     [(64, 3, 5), (16_000, 3, 32), (16, 30, 1), (16_000, 0, 32)],
     ids=["a container", "a laptop", "too little", "no step"],
 )
-def test_the_steps_share_what_memory_there_is(free_mib: int, steps: int, share_mib: int) -> None:
-    assert share_memory(free_mib * 2**20, steps) == share_mib * 2**20
+def test_the_steps_share_what_memory_there_is(
+    free_mib: int, instances: int, share_mib: int
+) -> None:
+    assert share_memory(free_mib * 2**20, instances) == share_mib * 2**20
 
 
 class Stopping(threading.Event):

@@ -77,6 +77,25 @@ def test_where_memory_ends_a_micro_batch_is_halved(
     assert f"a micro-batch of {sum(lengths)} tokens, which is halved" in record.getMessage()
 
 
+@pytest.mark.parametrize("most_texts", [1, 2, 3, 5, 6])
+def test_more_texts_than_a_run_takes_are_run_in_turns(encoder: GpuEncoder, most_texts: int) -> None:
+    """As an engine of TensorRT needs it."""
+    seen: list[int] = []
+
+    class Noting(GpuEncoder):
+        def _run_once(
+            self, input_ids: NDArray[np.int64], seq_lens: NDArray[np.int32]
+        ) -> NDArray[np.float32]:
+            seen.append(len(seq_lens))
+            return super()._run_once(input_ids, seq_lens)
+
+    asked = texts(3, 1, 4, 1, 5)
+    found = Noting(encoder._session, "fp32", most_texts=most_texts).embed(*asked)
+    np.testing.assert_array_equal(found, encoder.embed(*asked))
+    assert max(seen) == min(most_texts, 5)
+    assert sum(seen) == 5
+
+
 def test_a_text_that_does_not_fit_is_told_what_to_do(encoder: GpuEncoder) -> None:
     with pytest.raises(OutOfMemory, match=f"a text of {DOES_NOT} tokens .* smaller --max-length"):
         encoder.embed(*texts(DOES_NOT))

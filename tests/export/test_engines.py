@@ -1,0 +1,58 @@
+"""Which models engines are built for, and why none can be built on a machine without a GPU."""
+
+from pathlib import Path
+
+import pytest
+
+from export.__main__ import main
+from export.engines import find_encoders
+from export.repository import encoder_config, render
+from export.serving import Serving, Target
+from tests.export.exports import SPEC
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Encoders of three targets, of which nothing but the configuration is there."""
+    targets: dict[str, Target] = {"org/a": "cpu", "org/b": "cuda", "org/c": "tensorrt"}
+    for name, target in {**targets, "org/d-e": "tensorrt"}.items():
+        serving = Serving(name, target=target).settled("fp32", product_weights=1)
+        folder = tmp_path / f"{serving.name}@0123456789ab-encoder"
+        folder.mkdir()
+        config = encoder_config(SPEC, serving, {"INPUT_IDS": ["T"], "MEAN": ["N", "1", "S"]})
+        (folder / "config.pbtxt").write_bytes(render(config))
+    return tmp_path
+
+
+def test_only_models_for_tensorrt_have_engines(repository: Path) -> None:
+    found = {folder.name: settings for folder, settings in find_encoders(repository)}
+    assert ["org--c@0123456789ab-encoder", "org--d-e@0123456789ab-encoder"] == list(found)
+    settings = found["org--c@0123456789ab-encoder"]
+    assert '{"INPUT_IDS": ["T"], "MEAN": ["N", "1", "S"]}' == settings["inputs"]
+    assert ("256", "16384") == (settings["max_length"], settings["micro_batch_tokens"])
+
+
+def test_one_of_them_is_found_by_its_name(repository: Path) -> None:
+    assert ["org--c"] == [f.name.partition("@")[0] for f, _ in find_encoders(repository, "org/c")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "holds no model that was exported for tensorrt"),
+        (["--served-name", "org/m"], "holds no model named org/m that was exported for tensorrt"),
+    ],
+)
+def test_without_a_model_nothing_is_built(
+    tmp_path: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 2 == main(["build-engines", str(tmp_path), *arguments])
+    assert f"export: {tmp_path} {told}\n" == capsys.readouterr().err
+
+
+def test_a_model_that_is_not_whole_is_not_built(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 5 == main(["build-engines", str(repository)])
+    error = capsys.readouterr().err
+    assert "org--c@0123456789ab-encoder/1/digests.json is missing: export the model again" in error
