@@ -79,4 +79,5 @@ def test_an_export_for_tensorrt_tells_all_shapes_and_masks_its_texts(tmp_path: P
     assert Profile.of(4096, 64).options(inputs)
     attentions = [node for node in graph.node if node.op_type == "Attention"]
     assert attentions
-    assert all(len(node.input) == 4 for node in attentions)  # a mask, and no lengths
+    assert all(node.input[3] for node in attentions)
+    assert "LENGTHS" not in {name for node in attentions for name in node.input}
