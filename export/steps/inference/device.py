@@ -110,10 +110,11 @@ def load_library(name: str, advice: str) -> None:
 
 
 def _of_pip(name: str) -> Iterator[str]:
-    """Paths of a library in the packages of NVIDIA: nvidia/cu13/lib."""
-    spec = importlib.util.find_spec("nvidia")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        yield from map(str, Path(folder).glob(f"*/lib/{name}"))
+    """Paths of a library in NVIDIA's packages: nvidia/cu13/lib, nvidia/cudnn/lib, tensorrt_libs."""
+    for package, pattern in (("nvidia", "*/lib"), ("tensorrt_libs", ".")):
+        spec = importlib.util.find_spec(package)
+        for folder in (spec and spec.submodule_search_locations) or ():
+            yield from map(str, Path(folder).glob(f"{pattern}/{name}"))
 
 
 def _driver() -> ctypes.CDLL:

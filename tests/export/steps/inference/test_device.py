@@ -38,9 +38,10 @@ def test_a_missing_library_is_named_with_the_way_to_it() -> None:
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_a_library_is_found_where_pip_puts_it(tmp_path: Path, is_whole: bool) -> None:
+@pytest.mark.parametrize("place", ["nvidia/cu13/lib", "nvidia/cudnn/lib", "tensorrt_libs"])
+def test_a_library_is_found_where_pip_puts_it(tmp_path: Path, place: str, is_whole: bool) -> None:
     """In a process of its own, which is left with it; a library of this process stands for it."""
-    folder = tmp_path / "nvidia" / "cu13" / "lib"
+    folder = tmp_path / place
     folder.mkdir(parents=True)
     maps = Path("/proc/self/maps").read_text().split()
     shutil.copy(next(word for word in maps if "/libm." in word or "/libm-" in word), folder / NAME)
