@@ -173,7 +173,7 @@ def _build(
     put_canary(model_onnx.parent, sample, encoder.serving.settled_precision)
     write_step_configs(staged, spec, encoder.serving, windows)
     edition = seal(staged)
-    folders = assemble(staged, spec, serving, checkpoint.revision, edition)
+    folders = assemble(staged, spec, encoder.serving, checkpoint.revision, edition)
     manifest = Manifest(
         request=request,
         revision=checkpoint.revision,
