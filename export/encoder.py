@@ -95,12 +95,15 @@ def _write_for_gpu(
     from export.graph.encoder import write_model
     from export.graph.footprint import product_weights
     from export.graph.kernels import use_packed_attention
+    from export.graph.masking import mask_lengths
     from export.graph.widening import widened
     from export.precision import round_for_gpu
 
     rounded = round_for_gpu(reference, sample, serving.precision, report)
     precision, model = rounded.precision, rounded.model
     serving = serving.settled(precision, product_weights(model))
+    if serving.target == "tensorrt":
+        mask_lengths(model)
     write_model(widened(model) if precision == "bf16" else model, model_onnx)
     verification = _verify(model_onnx, sample, serving, report)
     exchanged = serving.target == "cuda" and precision == "fp16" and use_packed_attention(model)

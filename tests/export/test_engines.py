@@ -1,13 +1,18 @@
 """Which models engines are built for, and why none can be built on a machine without a GPU."""
 
+import json
 from pathlib import Path
 
+import onnx
 import pytest
 
+from export import ExportOptions, export_model
 from export.__main__ import main
 from export.engines import find_encoders
 from export.repository import encoder_config, render
 from export.serving import Serving, Target
+from export.steps.inference.profiles import Profile
+from tests.checkpoints import make_checkpoint
 from tests.export.exports import SPEC
 
 
@@ -56,3 +61,23 @@ def test_a_model_that_is_not_whole_is_not_built(
     assert 5 == main(["build-engines", str(repository)])
     error = capsys.readouterr().err
     assert "org--c@0123456789ab-encoder/1/digests.json is missing: export the model again" in error
+
+
+@pytest.mark.slow
+def test_an_export_for_tensorrt_tells_all_shapes_and_masks_its_texts(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", "bert")
+    options = ExportOptions(
+        output=tmp_path / "models",
+        checkpoint=str(checkpoint),
+        serving=Serving("tiny", target="tensorrt"),
+    )
+    export_model(options, report=lambda line: None)
+    ((folder, settings),) = find_encoders(tmp_path / "models")
+    inputs = json.loads(settings["inputs"])
+    graph = onnx.load(folder / "1" / "model.onnx", load_external_data=False).graph
+    assert [value.name for value in graph.input] == list(inputs)
+    assert Profile.of(4096, 64).options(inputs)
+    attentions = [node for node in graph.node if node.op_type == "Attention"]
+    assert attentions
+    assert all(node.input[3] for node in attentions)
+    assert "LENGTHS" not in {name for node in attentions for name in node.input}
