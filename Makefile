@@ -97,6 +97,9 @@ help: ## This list
 .venv/serve: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/pip install -c constraints.txt -e '.[export,local]' && $(BIN)/pip install --no-deps $(CHECKPOINT) && touch $@
 
+build/tensorrt_rtx/installed: tests/gpu/requirements.txt
+	$(PYTHON) -m venv build/tensorrt_rtx && build/tensorrt_rtx/bin/pip install -r $< && touch $@
+
 build/gpu/installed: pyproject.toml constraints.txt constraints-gpu.txt
 	$(PYTHON) -m venv build/gpu && $(GPU_BIN)/pip install -c constraints.txt -c constraints-gpu.txt -e '.[triton,gpu]' && touch $@
 

@@ -26,7 +26,7 @@ from tests.gpu.shapes import SHAPES
 HEAD = (
     "shape", "precision", "export s", "min cosine", "torch's own", "composition",
     "with CUDA's kernels", "nodes elsewhere", "copies in", "copies out", "waits",
-    "launches", "products", "a layer", "flash",
+    "launches", "products", "a layer", "flash", "micro-batch, tokens", "memory, MiB",
 )  # fmt: skip
 STEPS = ("tokenizer", "encoder")
 
@@ -75,6 +75,7 @@ def exported(name: str, folder: Path) -> tuple[object, ...]:
         f"{measured['max_composition_difference']:.0e}",
         with_functions(encoder, tokenizer, checkpoint),
         *on_fake_cuda(encoder, SHAPES[name].options["num_hidden_layers"]),
+        *memory(encoder, config),
     )
 
 
@@ -113,6 +114,14 @@ def on_fake_cuda(model_onnx: Path, layers: int) -> tuple[object, ...]:
         f"{(launches + products) / layers:.1f}",
         report.launched("flash_fwd_kernel"),
     )
+
+
+def memory(model_onnx: Path, config: str) -> tuple[int, int]:
+    """Tokens of a micro-batch, and what the device holds after one of texts of 128 tokens."""
+    words = config.replace('"', "").split()
+    tokens = int(words[words.index("micro_batch_tokens") + 4])
+    report = run_encoder(model_onnx, [128] * (tokens // 128)).rounds[-1].report
+    return tokens, round(report.live_bytes / 2**20)
 
 
 if __name__ == "__main__":
