@@ -1,6 +1,6 @@
 """What the working memory of an encoder depends on, noted in the graph itself.
 
-`steps/inference.py` reads it from the file that was verified, and knows what a text will take.
+`steps/inference/` reads it from the file that was verified, and knows what a text will take.
 """
 
 import math

@@ -12,11 +12,11 @@ from export.graph.encoder import GPU, write_model
 from export.graph.kernels import use_packed_attention
 from export.reference import load
 from export.steps.inference import write_canary
-from export.steps.inference.device import CUDA_LIBRARIES
+from export.steps.inference.device import CUDA_LIBRARIES, DRIVER
 from tests.checkpoints import make_checkpoint
 from tests.fake_cuda.graphs import save_feed_forward, save_with_host_node
 from tests.fake_cuda.report import Report
-from tests.fake_cuda.run import in_fake_cuda
+from tests.fake_cuda.run import LIBRARIES, ROOT, in_fake_cuda
 
 pytestmark = pytest.mark.fake_cuda
 
@@ -143,6 +143,23 @@ def test_every_node_is_on_the_gpu(model: Path) -> None:
     assert device == LOADED
     assert providers[0] == "CUDAExecutionProvider"
     assert shapes == [[2, 32]]
+
+
+def test_libraries_of_pip_are_found_without_a_search_path(model: Path, tmp_path: Path) -> None:
+    """As with `pip install '.[gpu]'`; the driver is the system's."""
+    system, pip = tmp_path / "system", tmp_path / "site" / "nvidia" / "cu13" / "lib"
+    for folder in (system, pip):
+        folder.mkdir(parents=True)
+    (system / DRIVER).symlink_to(LIBRARIES / DRIVER)
+    for library in CUDA_LIBRARIES:
+        (pip / library).symlink_to(LIBRARIES / library)
+    paths = {
+        "LD_LIBRARY_PATH": str(system),
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'export' / 'steps'}:{tmp_path / 'site'}",
+    }
+    finished = in_fake_cuda("-c", PROGRAM.replace("device.tell()", ""), model, "0", "[]", **paths)
+    assert finished.status == 0, finished.errors
+    assert LOADED in finished.printed
 
 
 TENSORRT = """

@@ -92,21 +92,23 @@ def check_provider(name: str) -> None:
 
 
 def load_library(name: str, advice: str) -> None:
-    """Where the system's loader looks, or else where pip puts NVIDIA's; for the whole process.
+    """Where pip puts NVIDIA's, or else where the system's loader looks; for the whole process.
+
+    In this order, as onnxruntime's own `preload_dlls`: those of pip are of one version of CUDA.
 
     advice  how to come by it
 
     Raises: CannotUseGpu
     """
-    reason = ""
-    for place in (name, *_of_pip(name)):
+    reasons = []
+    for place in (*_of_pip(name), name):
         try:
             ctypes.CDLL(place, mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
-            reason = str(error)
+            reasons.append(str(error))
         else:
             return
-    raise CannotUseGpu(f"{name} cannot be loaded ({reason}): {advice}")
+    raise CannotUseGpu(f"{name} cannot be loaded ({reasons[0]}): {advice}")
 
 
 def _of_pip(name: str) -> Iterator[str]:
