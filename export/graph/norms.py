@@ -73,11 +73,14 @@ def _states_of(value: ir.Value | None) -> tuple[ir.Value, float] | None:
         return None
     for states, inverse in (node.inputs, node.inputs[::-1]):
         total = _through(inverse, "Reciprocal", "Sqrt", "Add")
-        mean = None if total is None else _through(total.inputs[0], "ReduceMean", "Pow")
-        if total is None or mean is None or states is None or mean.inputs[0] is not states:
+        mean = None if total is None else _through(total.inputs[0], "ReduceMean")
+        square = None if mean is None else _through(mean.inputs[0], "Pow")
+        if total is None or mean is None or square is None or square.inputs[0] is not states:
             continue
-        epsilon, power = constant(total.inputs[1]), constant(mean.inputs[1])
-        if epsilon is not None and power is not None and power.item() == 2:
+        constants = (total.inputs[1], mean.inputs[1], square.inputs[1])
+        epsilon, axes, power = map(constant, constants)
+        is_norm = axes is not None and axes.tolist() == [-1] and power is not None and power == 2
+        if states is not None and epsilon is not None and is_norm:
             return states, float(epsilon)
     return None
 
