@@ -21,7 +21,8 @@ LIBRARIES = (
 PACKAGES = (
     "export",
     *("export.architectures", "export.graph", "export.guard", "export.reference"),
-    *("export.steps", "export.steps.inference", "export.steps.tokenization"),
+    *("export.steps", "export.steps.batching"),
+    *("export.steps.inference", "export.steps.tokenization"),
 )
 
 

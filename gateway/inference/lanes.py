@@ -2,7 +2,7 @@
 
 Chunks of big calls take the bulk lane, small calls the interactive one, so that neither fills the
 other's place. What Triton has of both goes by the encoder's order. On a CPU that is every other
-micro-batch for the oldest request (`export/steps/batching.py`). An encoder that answers in the
+micro-batch for the oldest request (`export/steps/batching/`). An encoder that answers in the
 order of arrival makes both lanes wait equally long, and then the ratio of their rates is that of
 their windows. Neither goes first and neither starves.
 

@@ -57,7 +57,7 @@ CODE = [
     *(
         "tokenizer/1/tokenization/windows.py",
         "tokenizer/1/turns.py",
-        "encoder/1/batching.py",
+        "encoder/1/batching/backlog.py",
         "encoder/1/inference/cpu.py",
     ),
     *("quantize/1/quantization.py", "ensemble/config.pbtxt"),
