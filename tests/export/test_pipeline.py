@@ -312,8 +312,7 @@ def test_a_wrong_graph_is_not_published(
 ) -> None:
     # Patched because a graph that is wrong on purpose cannot be made from outside.
     operator: Any = packed.OPERATORS.positions.default
-    wrong = {**rendering.TRANSLATIONS, operator: render_shifted_positions}
-    monkeypatch.setattr(rendering, "TRANSLATIONS", wrong)
+    monkeypatch.setitem(rendering.TRANSLATIONS, operator, render_shifted_positions)
 
     with pytest.raises(VerificationFailed, match="cosine"):
         run(bert, tmp_path / "models")
