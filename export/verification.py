@@ -26,7 +26,14 @@ MIN_COSINE: dict[Precision, float] = {
     "bf16": 0.999,  # 0.99988
     "int8": 0.97,  # 0.987; what counts is the recall, export/graph/quality.py
 }
-MAX_COMPOSITION_DIFFERENCE = 1e-5  # of unit vectors, the same text among other neighbours
+# Of unit vectors, the same text among other neighbours. In halves a sum in another order may round
+# to the next half, which is felt in all layers behind it: an EmbeddingGemma has 1.3e-4, most have 0.
+MAX_COMPOSITION_DIFFERENCE: dict[Precision, float] = {
+    "fp32": 1e-5,
+    "int8": 1e-5,
+    "bf16": 1e-5,
+    "fp16": 2e-3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +121,9 @@ def _check_bounds(measured: Verification, precision: Precision) -> None:
             f"cosine {measured.min_cosine:.6f} to the reference for the text "
             f"{measured.min_cosine_text!r}, at least {MIN_COSINE[precision]} is needed{advice}"
         )
-    if measured.max_composition_difference > MAX_COMPOSITION_DIFFERENCE:
+    allowed = MAX_COMPOSITION_DIFFERENCE[precision]
+    if measured.max_composition_difference > allowed:
         raise VerificationFailed(
             f"the same text differs by {measured.max_composition_difference:.1e} among other "
-            f"neighbours, at most {MAX_COMPOSITION_DIFFERENCE:.0e} is allowed{advice}"
+            f"neighbours, at most {allowed:.0e} is allowed{advice}"
         )
