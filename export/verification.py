@@ -27,7 +27,7 @@ MIN_COSINE: dict[Precision, float] = {
     "int8": 0.97,  # 0.987; what counts is the recall, export/graph/quality.py
 }
 # Of unit vectors, the same text among other neighbours. In halves a sum in another order may round
-# to the next half, which is felt in all layers behind it: an EmbeddingGemma has 1.3e-4, most have 0.
+# to the next half, which all layers behind it feel: an EmbeddingGemma has 1.3e-4, most have 0.
 MAX_COMPOSITION_DIFFERENCE: dict[Precision, float] = {
     "fp32": 1e-5,
     "int8": 1e-5,
