@@ -1,6 +1,7 @@
 """Transformer and pooling → one ONNX graph over packed texts.
 
-Inputs INPUT_IDS (T,) int64 and SEQ_LENS (N,) int32, output EMBEDDING (N, D) float32.
+Inputs INPUT_IDS (T,) int64 and what it asks for of the layout (`inputs`), output EMBEDDING (N, D)
+float32.
 """
 
 import inspect
@@ -15,7 +16,6 @@ import onnx_ir
 import torch
 from optimum.utils import NormalizedConfig, NormalizedConfigManager, NormalizedTextConfig
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PretrainedConfig, PreTrainedModel
 
 from export.errors import ConversionFailed, UnsupportedModel, one_line
@@ -152,7 +152,8 @@ def convert(
     with seams.packed_attention(transformer):
         encoder = PackedEncoder(transformer, poolings, tail).eval()
         config = _normalize(transformer.config)
-        _check_seam(encoder, kind, config.num_layers)
+        with torch.no_grad(), seams.every_layer(kind, config.num_layers):
+            encoder(*_example())
         return _convert(encoder, form, config.num_attention_heads, encoder.padding)
 
 
@@ -239,26 +240,3 @@ def _normalize(config: PretrainedConfig) -> NormalizedConfig:
     except KeyError:
         kind = NormalizedTextConfig
     return kind(config)
-
-
-def _check_seam(encoder: PackedEncoder, kind: str, layers: int) -> None:
-    """Run once and see that every layer's attention came through the seam."""
-    with torch.no_grad(), _AttentionCounter() as counter:
-        encoder(*_example())
-    if counter.calls != layers:
-        raise UnsupportedModel(
-            f"config.json: {kind} calls transformers' attention interface {counter.calls} times in "
-            f"{layers} layers, so its texts cannot be kept apart"
-        )
-
-
-class _AttentionCounter(TorchDispatchMode):
-    """Counts `packed::attention` while it is entered."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's is not annotated
-        self.calls = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.calls += func is torch.ops.packed.attention.default
-        return func(*args, **(kwargs or {}))

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedModel
 
 from export.errors import UnsupportedModel
@@ -120,3 +121,30 @@ def _mpnet_forward(attention: Any, told: dict[str, Any]) -> Any:
         return (attention.o(attended.flatten(2)),)
 
     return forward
+
+
+@contextmanager
+def every_layer(kind: str, layers: int) -> Iterator[None]:
+    """While it is entered, the attention of every layer is to come through the seam, once.
+
+    Raises: UnsupportedModel if it did not.
+    """
+    with _AttentionCounter() as counter:
+        yield
+    if counter.calls != layers:
+        raise UnsupportedModel(
+            f"config.json: {kind} calls transformers' attention interface {counter.calls} times in "
+            f"{layers} layers, so its texts cannot be kept apart"
+        )
+
+
+class _AttentionCounter(TorchDispatchMode):
+    """Counts `packed::attention` while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's is not annotated
+        self.calls = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls += func is torch.ops.packed.attention.default
+        return func(*args, **(kwargs or {}))
