@@ -63,10 +63,15 @@ def feed(model: ir.Model) -> None:
             ir.convenience.replace_all_uses_with(node.outputs[0], found[name])
     model.opset_imports.pop(DOMAIN, None)
     graph.opset_imports.pop(DOMAIN, None)
+    drop_unused(model)
+
+
+def drop_unused(model: ir.Model) -> None:
+    """Remove what nothing reads, inputs among it, in place."""
     clean(model)
-    for value in list(graph.inputs):
+    for value in list(model.graph.inputs):
         if not value.uses():
-            graph.inputs.remove(value)
+            model.graph.inputs.remove(value)
 
 
 def new_input(model: ir.Model, name: str) -> ir.Value:

@@ -9,8 +9,7 @@ Source: onnxruntime, contrib_ops/cuda/bert/packed_multihead_attention.cc.
 
 import onnx_ir as ir
 
-from export.graph.fusion import clean
-from export.graph.inputs import new_input
+from export.graph.inputs import drop_unused, new_input
 
 DOMAIN = "com.microsoft"
 
@@ -40,10 +39,7 @@ def use_packed_attention(model: ir.Model) -> int:
         count += 1
     if count:
         graph.opset_imports[DOMAIN] = 1
-        clean(model)  # a node that nobody reads still runs, and keeps what it reads alive
-        for value in list(graph.inputs):
-            if not value.uses():
-                graph.inputs.remove(value)
+        drop_unused(model)  # a node that nobody reads still runs, and keeps what it reads alive
     return count
 
 
