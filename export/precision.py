@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 import torch
+from tqdm import tqdm
 
 from export.errors import ConversionFailed, UnsupportedModel, VerificationFailed, told
 from export.graph.devices import without_kernel
@@ -78,7 +79,8 @@ def _check(rounded: Reference, sample: Sample, precision: Precision) -> float:
 
     Raises: VerificationFailed.
     """
-    found = cosines(np.stack([rounded.embed(row) for row in sample.rows]), sample.expected)
+    with tqdm(sample.rows, desc="Rounding", unit="text", leave=False) as bar:
+        found = cosines(np.stack([rounded.embed(row) for row in bar]), sample.expected)
     lowest, text = float(found.min()), sample.texts[int(found.argmin())][:60]
     if lowest < 0:
         raise VerificationFailed(f"{precision} is too small for the numbers of the text {text!r}")

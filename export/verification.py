@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from export.errors import VerificationFailed
 from export.sample import Floats, Sample
@@ -74,7 +75,8 @@ def _compositions(
     lengths = np.array([len(row) for row in rows], dtype=np.int32)
     order = np.arange(len(rows))
     shuffled = np.random.default_rng(seed=0).permutation(order)
-    yield np.concatenate([encoder.embed(row, lengths[i : i + 1]) for i, row in enumerate(rows)])
+    with tqdm(rows, desc="Verifying", unit="text", leave=False) as bar:
+        yield np.concatenate([encoder.embed(row, lengths[i : i + 1]) for i, row in enumerate(bar)])
     memory = Memory(encoder.text_bytes, encoder.threads, serving.memory_mib)
     budgets = (10**9, serving.settled_tokens, 64)
     for budget, arranged in zip(budgets, (order, order[::-1], shuffled), strict=True):

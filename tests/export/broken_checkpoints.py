@@ -58,7 +58,7 @@ LONGEST_SECONDS = 120
 MOST_BYTES = 12 * 2**30  # of the addresses of one export
 # Of a sentence that is meant for a person who has a checkpoint, and no library.
 UNFIT = re.compile(r"\x1b|Traceback|site-packages|\.py\b|/python3|object at 0x|translated-|staging")
-BAR = re.compile(r"\s*|Embedding: .*")  # of progress, and what wipes it
+BAR = re.compile(r"\s*|(Embedding|Verifying): .*")  # of progress, and what wipes it
 
 
 @dataclass(frozen=True, slots=True)
