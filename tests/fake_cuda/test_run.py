@@ -8,7 +8,7 @@ pytestmark = pytest.mark.fake_cuda
 
 
 def test_modules_of_the_steps_find_onnxruntime_for_gpus() -> None:
-    ran = in_fake_cuda("-c", "import inference; print(inference.onnxruntime.get_device())")
+    ran = in_fake_cuda("-c", "from inference import cpu; print(cpu.onnxruntime.get_device())")
     assert (ran.printed, ran.errors) == ("GPU", "")
 
 
