@@ -4,7 +4,8 @@ Computed here, nothing in the graph depends on data but the products themselves:
 when a run begins, and a GPU need not hand one back in the middle of it.
 """
 
-from functools import cached_property
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,29 @@ SUM_STEP = 4
 # Of no block.
 NO_TOKENS: Places = np.zeros((0, 1), dtype=np.int32)
 NO_NUMBERS: Numbers = np.zeros(0, dtype=np.int64)
+
+
+Value = TypeVar("Value")
+
+
+class once(Generic[Value]):
+    """A property that is computed at its first use.
+
+    functools.cached_property of Python 3.11 holds a lock meanwhile, one for all layouts, and two
+    workers would wait for each other.
+    """
+
+    def __init__(self, compute: Callable[[Any], Value]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, layout: Any, _: type) -> Value:
+        value: Value = self._compute(layout)
+        layout.__dict__[self._name] = value  # found there before this from now on
+        return value
 
 
 class Layout:
@@ -43,29 +67,29 @@ class Layout:
         self._padding = padding
         self._block = block
 
-    @cached_property
+    @once
     def lengths(self) -> Numbers:
         """(N,)"""
         return self.seq_lens.astype(np.int64)
 
-    @cached_property
+    @once
     def starts(self) -> Places:
         """The first token of each text, and the end of the last: (N + 1,)"""
         starts = np.zeros(len(self.seq_lens) + 1, dtype=np.int32)
         np.cumsum(self.seq_lens, out=starts[1:])
         return starts
 
-    @cached_property
+    @once
     def first_tokens(self) -> Places:
         """(N,)"""
         return self.starts[:-1]
 
-    @cached_property
+    @once
     def last_tokens(self) -> Places:
         """(N,)"""
         return self.starts[1:] - np.int32(1)
 
-    @cached_property
+    @once
     def positions(self) -> Numbers:
         """Of each token within its text, from 0; or from `padding`, which is left out: (T,)"""
         firsts = np.repeat(self.first_tokens, self.seq_lens)
@@ -76,61 +100,61 @@ class Layout:
         before = until[firsts] - counted[firsts]
         return (until - before) * counted + self._padding
 
-    @cached_property
+    @once
     def steps(self) -> Numbers:
         """The positions of the grid: (S,)"""
         width = -(-int(self.seq_lens.max()) // SUM_STEP) * SUM_STEP
         return np.arange(width)
 
-    @cached_property
+    @once
     def token_of_cell(self) -> Places:
         """Padding is the first token of its text, so that a NaN stays there: (N, S)"""
         firsts = self.first_tokens[:, np.newaxis]
         return np.where(self._real, firsts + self.steps.astype(np.int32), firsts)
 
-    @cached_property
+    @once
     def cell_of_token(self) -> Places:
         """(T,)"""
         return np.flatnonzero(self._real).astype(np.int32)
 
-    @cached_property
+    @once
     def token_offset(self) -> Places:
         """The cells of all tokens, then those of padding, in the shape of the grid: (N, S)"""
         padding = np.flatnonzero(~self._real).astype(np.int32)
         return np.concatenate([self.cell_of_token, padding]).reshape(self._real.shape)
 
-    @cached_property
+    @once
     def mean(self) -> Weights:
         """The share of each cell in the vector of its text: (N, 1, S)"""
         return self._weights(1.0 / self.lengths)
 
-    @cached_property
+    @once
     def mean_sqrt_len_tokens(self) -> Weights:
         """(N, 1, S)"""
         return self._weights(1.0 / np.sqrt(self.lengths))
 
-    @cached_property
+    @once
     def weightedmean(self) -> Weights:
         """The n-th token counts n times: (N, 1, S)"""
         counts = self.lengths * (self.lengths + 1) / 2  # 1 + 2 + … + length
         return self._weights(1.0 / counts) * (self.steps + 1).astype(np.float32)
 
-    @cached_property
+    @once
     def is_long(self) -> NDArray[np.bool_]:
         """Whether attention goes block by block: a scalar."""
         return np.array(len(self.steps) > self._block)
 
-    @cached_property
+    @once
     def grid_tokens(self) -> Places:
         """`token_of_cell`, of no cell where attention goes block by block: (N, S) or (N, 0)"""
         return self.token_of_cell[:, : len(self.grid_steps)]
 
-    @cached_property
+    @once
     def grid_steps(self) -> Numbers:
         """(S,) or (0,)"""
         return self.steps[:0] if self.is_long else self.steps
 
-    @cached_property
+    @once
     def place_of_token(self) -> Places:
         """Where a token lies in what attention goes through, grid or blocks: (T,)"""
         if not self.is_long:
@@ -138,7 +162,7 @@ class Layout:
         left = self.block_lengths - self.block_positions  # may be more than the block holds
         return np.flatnonzero(np.arange(self._block_size) < left[:, np.newaxis]).astype(np.int32)
 
-    @cached_property
+    @once
     def block_tokens(self) -> Places:
         """The tokens of each block, the text's last one again where it is shorter: (M, B)"""
         if not self.is_long:
@@ -148,19 +172,19 @@ class Layout:
         steps = firsts[:, np.newaxis] + np.arange(self._block_size)
         return np.minimum(steps, lasts[:, np.newaxis]).astype(np.int32)
 
-    @cached_property
+    @once
     def block_lengths(self) -> Numbers:
         """Of the text that a block is of: (M,)"""
         return self.lengths[self._text_of_block] if self.is_long else NO_NUMBERS
 
-    @cached_property
+    @once
     def block_starts(self) -> Numbers:
         """Of the text that a block is of: (M,)"""
         if not self.is_long:
             return NO_NUMBERS
         return self.first_tokens[self._text_of_block].astype(np.int64)
 
-    @cached_property
+    @once
     def block_positions(self) -> Numbers:
         """Of a block's first token within its text: (M,)"""
         if not self.is_long:
@@ -178,23 +202,23 @@ class Layout:
         weights = np.where(self._real, of_text[:, np.newaxis], 0).astype(np.float32)
         return weights[:, np.newaxis]
 
-    @cached_property
+    @once
     def _real(self) -> NDArray[np.bool_]:
         """Which cells hold a token: (N, S)"""
         return self.steps < self.lengths[:, np.newaxis]
 
-    @cached_property
+    @once
     def _block_size(self) -> int:
         """B: the longest text in the fewest blocks, all about equal."""
         width = len(self.steps)
         return -(-width // -(-width // self._block))
 
-    @cached_property
+    @once
     def _blocks_of_text(self) -> Numbers:
         """(N,)"""
         return -(-self.lengths // self._block_size)
 
-    @cached_property
+    @once
     def _text_of_block(self) -> NDArray[np.intp]:
         """(M,)"""
         return np.repeat(np.arange(len(self.lengths)), self._blocks_of_text)
