@@ -18,7 +18,7 @@ import onnx_ir as ir
 from onnxscript import evaluator
 from torch.onnx._internal.exporter._building import OpRecorder  # there is no public one
 
-from export.graph.grid import INT32, Heads, numbers, round_up
+from export.graph.grid import Heads, numbers, round_up
 from export.graph.inputs import FLOAT, INT64, fed, op
 from export.steps.inference.layout import SUM_STEP
 
@@ -99,11 +99,10 @@ def render_in_blocks(
     returns  (T, heads, size)
     """
     blocks = _Blocks(seq_lens)
-    query_rows = op.Add(  # (heads, M, B)
-        op.Mul(blocks.tokens, numbers([heads.rows])), numbers(heads.queries, heads.count, 1, 1)
-    )
-    first_key = op.Add(  # (heads, M)
-        op.Mul(blocks.starts, heads.rows), numbers(heads.keys, heads.count, 1, dtype=INT64)
+    first_rows = op.Unsqueeze(op.Mul(blocks.tokens, numbers([heads.rows])), [1])  # (M, 1, B)
+    query_rows = op.Add(first_rows, numbers(heads.queries, heads.count, 1))  # (M, heads, B)
+    first_key = op.Add(  # (M, heads)
+        op.Unsqueeze(op.Mul(blocks.starts, heads.rows), [1]), numbers(heads.keys, dtype=INT64)
     )
     keys = blocks.keys(form.causal, form.window, _sum_step(heads.size))
 
@@ -133,25 +132,28 @@ def render_in_blocks(
         return op.MatMul(op.Softmax(biased, axis=-1), v)
 
     scanned = [
-        op.Flatten(query_rows, axis=2),  # (heads * M, B)
+        op.Flatten(query_rows, axis=2),  # (M * heads, B)
         op.Reshape(first_key, [-1]),
         *(_for_each_head(x, heads) for x in (blocks.lengths, blocks.positions, *keys)),
     ]
     if table is not None:
-        scanned.append(op.Div(op.Range(0, op.Size(first_key), 1), op.Size(blocks.starts)))
+        scanned.append(op.Mod(op.Range(0, op.Size(first_key), 1), heads.count))
     body = subgraph(block, [_scanned(index) for index in range(len(scanned))])
-    attended = op.Scan(*scanned, body=body, num_scan_inputs=len(scanned))  # (heads * M, B, size)
-    places = rows_of_tokens(fed("PLACE_OF_TOKEN", seq_lens), blocks.tokens, heads)
+    attended = op.Scan(*scanned, body=body, num_scan_inputs=len(scanned))  # (M * heads, B, size)
+    places = rows_of_tokens(seq_lens, blocks.tokens, heads)
     return op.Gather(op.Reshape(attended, [-1, heads.size]), places)
 
 
-def rows_of_tokens(place_of_token: Any, cells: Any, heads: Heads) -> Any:
-    """Where each head of each token lies in the rows of (heads, …): (T, heads).
+def rows_of_tokens(seq_lens: Any, boxes: Any, heads: Heads) -> Any:
+    """Where each head of each token lies in the rows of attention: (T, heads).
 
-    place_of_token  (T,), among the cells, grid or blocks
+    boxes  (N, S) of the grid, or (M, B) of the blocks
     """
-    each = op.Mul(op.Cast(op.Size(cells), to=INT32), numbers(heads.queries))  # (heads,)
-    return op.Add(op.Unsqueeze(place_of_token, [1]), each)
+    # Row of box b, head h, place p: (b * heads + h) * size + p.
+    size = op.Shape(boxes, start=1, end=2)  # (1,)
+    first = op.Mul(fed("BOX_OF_TOKEN", seq_lens), op.Mul(size, heads.count))
+    place = op.Add(first, fed("PLACE_IN_BOX", seq_lens))
+    return op.Add(op.Unsqueeze(place, [1]), op.Mul(size, numbers(heads.queries, dtype=INT64)))
 
 
 def _sum_step(size: int) -> int:
@@ -174,8 +176,8 @@ def _hidden(queries: Any, keys: Any, real: Any, causal: bool, window: int) -> An
 
 
 def _for_each_head(values: Any, heads: Heads) -> Any:
-    """(M,) → (heads * M,)"""
-    return op.Tile(values, [heads.count])
+    """(M,) → (M * heads,)"""
+    return op.Reshape(op.Expand(op.Unsqueeze(values, [1]), [1, heads.count]), [-1])
 
 
 def _scanned(index: int) -> ir.Value:

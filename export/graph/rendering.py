@@ -40,19 +40,19 @@ def render_attention(
     rows_of_cells = [
         _rows_of_cells(cells, heads, x) for x in (heads.queries, heads.keys, heads.values)
     ]
-    places = rows_of_tokens(fed("PLACE_OF_TOKEN", seq_lens), cells, heads)
+    places = rows_of_tokens(seq_lens, cells, heads)
     steps = fed("GRID_STEPS", seq_lens)
     bias = _bias(steps, fed("LENGTHS", seq_lens), causal, window)
     if table is not None:
         of_pairs = places_in_table(table, op.Unsqueeze(steps, [1]), steps)
-        bias = op.Add(op.Unsqueeze(op.Gather(table, of_pairs, axis=1), [1]), bias)
+        bias = op.Add(op.Unsqueeze(op.Gather(table, of_pairs, axis=1), [0]), bias)
     form = Scores(scaling, causal, window, softcap)
 
     def whole() -> Any:
-        q, k, v = (op.Gather(rows, found) for found in rows_of_cells)  # (heads, N, S, size)
-        products = op.MatMul(q, op.Transpose(k, perm=[0, 1, 3, 2]))  # (heads, N, S, S)
+        q, k, v = (op.Gather(rows, found) for found in rows_of_cells)  # (N, heads, S, size)
+        products = op.MatMul(q, op.Transpose(k, perm=[0, 1, 3, 2]))  # (N, heads, S, S)
         biased = op.Add(form.of(products), bias)
-        mixed = op.MatMul(op.Softmax(biased, axis=-1), v)  # (heads, N, S, size)
+        mixed = op.MatMul(op.Softmax(biased, axis=-1), v)  # (N, heads, S, size)
         return op.Gather(op.Reshape(mixed, [-1, size]), places)
 
     def cut() -> Any:
@@ -65,17 +65,20 @@ def render_attention(
 
 
 def _rows_of_cells(cells: Any, heads: Heads, of_heads: list[int]) -> Any:
-    """The rows that hold each head of each cell: (heads, N, S).
+    """The rows that hold each head of each cell: (N, heads, S).
 
     One row holds one head of one token, so that a single gather both pads and brings the heads to
-    the front, and one gather undoes both: nothing is transposed.
+    the front, and one gather undoes both: nothing is transposed. A text comes whole before the
+    next, because its rows stay in a core's cache meanwhile.
     """
-    return op.Add(op.Mul(cells, numbers([heads.rows])), numbers(of_heads, heads.count, 1, 1))
+    first_rows = op.Unsqueeze(op.Mul(cells, numbers([heads.rows])), [1])  # (N, 1, S)
+    return op.Add(first_rows, numbers(of_heads, heads.count, 1))
 
 
 def _bias(steps: Any, lengths: Any, causal: bool, window: int) -> Any:
     """What is added to the scores: 0 where a token may be seen, MASKED elsewhere."""
-    seen = op.Unsqueeze(op.Less(steps, op.Unsqueeze(lengths, [1])), [1])  # (N, 1, S)
+    seen = op.Less(steps, op.Unsqueeze(lengths, [1]))  # (N, S)
+    seen = op.Unsqueeze(seen, [1, 2])  # (N, 1, 1, S)
     if causal or window:
         distance = op.Sub(op.Unsqueeze(steps, [1]), steps)  # (S, S), i - j
         if causal:

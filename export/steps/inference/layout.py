@@ -5,6 +5,7 @@ when a run begins, and a GPU need not hand one back in the middle of it.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ Weights = NDArray[np.float32]
 # meets the rest, and its bits are the same whatever its neighbours: 300 of 300 texts, else 251.
 SUM_STEP = 4
 
+SHORT, LONG = np.array(False), np.array(True)
 # Of no block.
 NO_TOKENS: Places = np.zeros((0, 1), dtype=np.int32)
 NO_NUMBERS: Numbers = np.zeros(0, dtype=np.int64)
@@ -92,6 +94,8 @@ class Layout:
     @once
     def positions(self) -> Numbers:
         """Of each token within its text, from 0; or from `padding`, which is left out: (T,)"""
+        if self._padding < 0 and self._block and not self.is_long:
+            return self.place_in_box
         firsts = np.repeat(self.first_tokens, self.seq_lens)
         if self._padding < 0:
             return np.arange(len(self.input_ids)) - firsts
@@ -103,14 +107,13 @@ class Layout:
     @once
     def steps(self) -> Numbers:
         """The positions of the grid: (S,)"""
-        width = -(-int(self.seq_lens.max()) // SUM_STEP) * SUM_STEP
-        return np.arange(width)
+        return _steps(-(-int(self.seq_lens.max()) // SUM_STEP) * SUM_STEP)[0]
 
     @once
     def token_of_cell(self) -> Places:
         """Padding is the first token of its text, so that a NaN stays there: (N, S)"""
         firsts = self.first_tokens[:, np.newaxis]
-        return np.where(self._real, firsts + self.steps.astype(np.int32), firsts)
+        return np.where(self._real, firsts + _steps(len(self.steps))[1], firsts)
 
     @once
     def cell_of_token(self) -> Places:
@@ -142,7 +145,7 @@ class Layout:
     @once
     def is_long(self) -> NDArray[np.bool_]:
         """Whether attention goes block by block: a scalar."""
-        return np.array(len(self.steps) > self._block)
+        return LONG if len(self.steps) > self._block else SHORT
 
     @once
     def grid_tokens(self) -> Places:
@@ -155,12 +158,14 @@ class Layout:
         return self.steps[:0] if self.is_long else self.steps
 
     @once
-    def place_of_token(self) -> Places:
-        """Where a token lies in what attention goes through, grid or blocks: (T,)"""
-        if not self.is_long:
-            return self.cell_of_token
-        left = self.block_lengths - self.block_positions  # may be more than the block holds
-        return np.flatnonzero(np.arange(self._block_size) < left[:, np.newaxis]).astype(np.int32)
+    def box_of_token(self) -> Numbers:
+        """In which text or block of what attention goes through a token lies: (T,)"""
+        return self._places[0]
+
+    @once
+    def place_in_box(self) -> Numbers:
+        """Where in it: (T,)"""
+        return self._places[1]
 
     @once
     def block_tokens(self) -> Places:
@@ -199,13 +204,23 @@ class Layout:
         A product with them adds token after token: a sum over an axis adds in another order for
         another S, and a text's bits would depend on its neighbours.
         """
-        weights = np.where(self._real, of_text[:, np.newaxis], 0).astype(np.float32)
+        weights = self._real * of_text.astype(np.float32)[:, np.newaxis]
         return weights[:, np.newaxis]
 
     @once
     def _real(self) -> NDArray[np.bool_]:
         """Which cells hold a token: (N, S)"""
         return self.steps < self.lengths[:, np.newaxis]
+
+    @once
+    def _places(self) -> tuple[Numbers, Numbers]:
+        """Of each token, its box and where it lies in it: (T,) each."""
+        if self.is_long:
+            left = self.block_lengths - self.block_positions  # may be more than the block holds
+            boxes, places = np.nonzero(np.arange(self._block_size) < left[:, np.newaxis])
+        else:
+            boxes, places = np.nonzero(self._real)
+        return boxes, places
 
     @once
     def _block_size(self) -> int:
@@ -222,3 +237,9 @@ class Layout:
     def _text_of_block(self) -> NDArray[np.intp]:
         """(M,)"""
         return np.repeat(np.arange(len(self.lengths)), self._blocks_of_text)
+
+
+@lru_cache
+def _steps(width: int) -> tuple[Numbers, Places]:
+    """0 to width, in both types."""
+    return np.arange(width), np.arange(width, dtype=np.int32)

@@ -100,7 +100,8 @@ def test_short_texts_are_in_the_grid_alone(lengths: list[int]) -> None:
     assert not found.is_long
     assert found.grid_tokens is not None
     np.testing.assert_array_equal(found.token_of_cell, found.grid_tokens)
-    np.testing.assert_array_equal(found.cell_of_token, found.place_of_token)
+    places = found.box_of_token * len(found.steps) + found.place_in_box
+    np.testing.assert_array_equal(found.cell_of_token, places)
     assert 0 == len(found.block_tokens)
 
 
@@ -110,7 +111,8 @@ def test_with_a_long_text_all_are_in_blocks_alone(lengths: list[int]) -> None:
 
     assert found.is_long
     assert (len(lengths), 0) == found.grid_tokens.shape
-    assert list(range(sum(lengths))) == found.block_tokens.ravel()[found.place_of_token].tolist()
+    tokens = found.block_tokens[found.box_of_token, found.place_in_box]
+    assert list(range(sum(lengths))) == tokens.tolist()
     assert found.block_tokens.shape[1] <= BLOCK
     blocks = zip(
         found.block_tokens.tolist(),
