@@ -23,7 +23,7 @@ def note(model: ir.Model, heads: int, block: int, padding: int) -> None:
 
 def _widest(model: ir.Model) -> int:
     """The most numbers a token that one operator gives."""
-    inferred = common.ShapeInferencePass()(model.clone()).model
+    inferred = common.ShapeInferencePass(data_prop=False)(model.clone()).model
     shapes = [
         value.shape.dims
         for node in inferred.graph
