@@ -13,8 +13,11 @@ from tests.fake_cuda.sessions import Feeds, Outcome, Plan, run_session
 LENGTHS = (50, 60, 40, 30)  # of texts, in tokens
 
 
-def run_encoder(model_onnx: Path, *micro_batches: Sequence[int]) -> Outcome:
-    """What happens at a load and at micro-batches one after the other, each as lengths of texts."""
+def run_encoder(model_onnx: Path, *micro_batches: Sequence[int], **settings: str) -> Outcome:
+    """What happens at a load and at micro-batches one after the other, each as lengths of texts.
+
+    settings  of the device, as of `in_fake_cuda`
+    """
     graph = onnx.load(model_onnx, load_external_data=False).graph
     names = [value.name for value in graph.input]
     return run_session(
@@ -24,7 +27,8 @@ def run_encoder(model_onnx: Path, *micro_batches: Sequence[int]) -> Outcome:
             provider_options(0),
             {"enable_mem_pattern": False, "intra_op_num_threads": 1},
             {"session.disable_cpu_ep_fallback": "1"},
-        )
+        ),
+        **settings,
     )
 
 

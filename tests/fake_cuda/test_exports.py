@@ -150,6 +150,18 @@ def test_nothing_but_the_embeddings_leaves_the_gpu(kind: str, folder: Path, tmp_
     assert KINDS[kind].products == sum(report.computations.values())
 
 
+@pytest.mark.parametrize("capability", ["8.0", "8.6", "8.9", "12.0"])
+def test_other_chips_have_the_same_kernels(capability: str, folder: Path, tmp_path: Path) -> None:
+    model = converted("bert", folder, torch.float16).clone()
+    use_packed_attention(model)
+    write_model(model, tmp_path / "model.onnx")
+
+    outcome = run_encoder(tmp_path / "model.onnx", LENGTHS, FAKE_CUDA_CAPABILITY=capability)
+
+    assert [""] == outcome.rounds[0].errors
+    assert KINDS["bert"].flash == outcome.rounds[0].report.launched("flash_fwd_kernel")
+
+
 @pytest.mark.parametrize("kind", ["bert", "modernbert", "qwen3"])
 def test_memory_is_flat_over_forty_shapes(kind: str, folder: Path, tmp_path: Path) -> None:
     model = converted(kind, folder, torch.float16).clone()

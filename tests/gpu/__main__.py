@@ -3,7 +3,6 @@
 Prints a row a shape as soon as it is known; FOLDER keeps the exports.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from transformers.utils import logging
 
 from export import ExportOptions, Serving, export_model
 from export.reference import load
@@ -21,7 +19,7 @@ from export.steps.inference import Feeder
 from export.verification import cosines
 from tests.fake_cuda.encoders import LENGTHS, elsewhere, run_encoder
 from tests.fake_cuda.plain_kernels import as_functions
-from tests.gpu.shapes import SHAPES
+from tests.gpu.shapes import SHAPES, read_arguments
 
 HEAD = (
     "shape", "precision", "export s", "min cosine", "torch's own", "composition",
@@ -33,15 +31,10 @@ STEPS = ("tokenizer", "encoder")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.gpu", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
-    options = parser.parse_args(arguments)
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    folder, names = read_arguments("tests.gpu", __doc__, arguments)
     print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}", flush=True)
-    for name in options.shapes:
-        cells = (name, *exported(name, options.folder))
+    for name in names:
+        cells = (name, *exported(name, folder))
         print(f"| {' | '.join(map(str, cells))} |", flush=True)
     return 0
 

@@ -1,8 +1,12 @@
 """Checkpoints of full size with random weights: what a GPU will be given."""
 
+import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from transformers.utils import logging
 
 from tests.checkpoints import ARCHITECTURES, NOMIC, write_checkpoint
 
@@ -63,3 +67,16 @@ SHAPES = {
         ),
     ),
 }
+
+
+def read_arguments(
+    program: str, described: str | None, given: Sequence[str] | None
+) -> tuple[Path, list[str]]:
+    """A folder to keep exports in, and the names of shapes; libraries are quiet from now on."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=described)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
+    options = parser.parse_args(given)
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    return options.folder, options.shapes
