@@ -4,7 +4,6 @@ By TensorRT-RTX, which builds engines without a GPU, though none for Hopper; wha
 there is a graph that TensorRT takes, and nothing is said of its numbers.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -12,12 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
-from transformers.utils import logging
 
 from export import ExportOptions, Serving, export_model
 from export.steps.inference.profiles import Profile, Sizes
 from tests.fake_cuda.run import ROOT
-from tests.gpu.shapes import MAX_LENGTH, SHAPES
+from tests.gpu.shapes import MAX_LENGTH, SHAPES, read_arguments
 
 ENVIRONMENT = ROOT / "build" / "tensorrt_rtx"
 PROGRAM = Path(__file__).with_name("tensorrt_program.py")
@@ -25,17 +23,13 @@ PROGRAM = Path(__file__).with_name("tensorrt_program.py")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a row a shape as soon as it is known; exit code 1 if one was not built."""
-    parser = argparse.ArgumentParser(prog="python -m tests.gpu.tensorrt", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
-    options = parser.parse_args(arguments)
-    logging.disable_progress_bar()
+    folder, names = read_arguments("tests.gpu.tensorrt", __doc__, arguments)
     subprocess.run(["make", f"{ENVIRONMENT.relative_to(ROOT)}/installed"], cwd=ROOT, check=True)  # noqa: S607
     print("| shape | precision | layers | built in, s | engine, MiB | peak, MiB |")
     print("| --- | --- | ---: | ---: | ---: | ---: |", flush=True)
     failed = 0
-    for name in options.shapes:
-        precision, built = build(name, options.folder)
+    for name in names:
+        precision, built = build(name, folder)
         cells = [built.get(key) for key in ("layers", "seconds", "engine_mib", "peak_mib")]
         print(f"| {name} | {precision} | {' | '.join(map(str, cells))} |", flush=True)
         print(*built.get("errors", []), sep="\n", end="", file=sys.stderr)
