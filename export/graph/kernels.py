@@ -7,6 +7,8 @@ kernels that Hopper has none of.
 Source: onnxruntime, contrib_ops/cuda/bert/packed_multihead_attention.cc.
 """
 
+from typing import TypeGuard
+
 import onnx_ir as ir
 
 from export.graph.inputs import drop_unused, new_input
@@ -52,13 +54,15 @@ def _is_plain(node: ir.Node) -> bool:
         and not attributes.get_int("is_causal", 0)
         and not attributes.get_float("softcap", 0.0)
         and attributes.get_int("q_num_heads", 1) == attributes.get_int("kv_num_heads", 1)
+        and node.inputs[0] is not None
+        and node.inputs[0].dtype == ir.DataType.FLOAT16
     )
 
 
 def _flat_states(node: ir.Node) -> list[ir.Value] | None:
     """Queries, keys and values (T, H) that were gathered for attention."""
-    producers = [value.producer() for value in node.inputs[:3] if value is not None]
-    flat = [each.inputs[0] for each in producers if each is not None and each.op_type == "Gather"]
+    gathers = [value.producer() for value in node.inputs[:3] if value is not None]
+    flat = [each.inputs[0] for each in gathers if _takes_rows(each, "TOKEN_OF_CELL")]
     return [value for value in flat if value is not None] if len(flat) == 3 else None
 
 
@@ -68,4 +72,15 @@ def _flat_result(node: ir.Node) -> ir.Value | None:
     gathers = [use.node for row in rows for use in row.outputs[0].uses()]
     if [each.op_type for each in (*rows, *gathers)] != ["Reshape", "Gather"]:
         return None
-    return gathers[0].outputs[0]
+    return gathers[0].outputs[0] if _takes_rows(gathers[0], "CELL_OF_TOKEN") else None
+
+
+def _takes_rows(node: ir.Node | None, layout: str) -> TypeGuard[ir.Node]:
+    """Whether it gathers rows as one of the layout says."""
+    return (
+        node is not None
+        and node.op_type == "Gather"
+        and node.attributes.get_int("axis", 0) == 0
+        and node.inputs[1] is not None
+        and node.inputs[1].name == layout
+    )
