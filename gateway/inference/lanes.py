@@ -32,7 +32,7 @@ class Turns(Generic[K]):
     """
 
     def __init__(self, credit_tokens: int) -> None:
-        self._credit_tokens = credit_tokens
+        self.credit_tokens = credit_tokens
         self._now = 0  # tokens that the caller served last had got before
         self._served: dict[K, int] = {}
 
@@ -45,11 +45,11 @@ class Turns(Generic[K]):
         self._now = max(self._now, before)
         self._served[caller] = before + tokens
         if len(self._served) > MAX_IDLE_CALLERS:
-            floor = self._now - self._credit_tokens
+            floor = self._now - self.credit_tokens
             self._served = {key: served for key, served in self._served.items() if served > floor}
 
     def _tokens_of(self, caller: K) -> int:
-        return max(self._served.get(caller, 0), self._now - self._credit_tokens)
+        return max(self._served.get(caller, 0), self._now - self.credit_tokens)
 
 
 class Lane:
@@ -64,9 +64,19 @@ class Lane:
         self.in_flight_tokens = 0
         self._keys: Turns[bytes] = Turns(window_tokens)
         self._connections: defaultdict[bytes, Turns[Caller]] = defaultdict(
-            lambda: Turns(window_tokens)
+            lambda: Turns(self.window_tokens)
         )
         self._waiting: dict[bytes, dict[Caller, OrderedDict[asyncio.Future[None], int]]] = {}
+
+    def resize(self, window_tokens: int) -> None:
+        """Widen or narrow the window, for whose turn it is."""
+        if window_tokens == self.window_tokens:
+            return
+        self.window_tokens = window_tokens
+        self._keys.credit_tokens = window_tokens
+        for turns in self._connections.values():
+            turns.credit_tokens = window_tokens
+        self._hand_out()
 
     async def take(self, caller: Caller, tokens: int) -> None:
         """Waits for the caller's turn; then `tokens` of the window are taken until given back."""
@@ -166,8 +176,8 @@ class Lanes:
     def fit(self, micro_batch_tokens: int) -> None:
         """Widen the windows for what the model's encoder takes at a time; narrow them again."""
         windows = self._windows.fit(micro_batch_tokens)
-        self.bulk.window_tokens = windows.bulk
-        self.interactive.window_tokens = windows.interactive
+        self.bulk.resize(windows.bulk)
+        self.interactive.resize(windows.interactive)
 
     def lane_of(self, call_tokens: int) -> Lane:
         """The lane of every chunk of a call of so many estimated tokens."""

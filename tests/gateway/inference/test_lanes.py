@@ -258,6 +258,7 @@ async def test_a_model_on_a_gpu_gets_windows_of_several_micro_batches() -> None:
     lanes.fit(30)
 
     assert (120, 70) == (lanes.bulk.window_tokens, lanes.interactive.window_tokens)
+    assert 120 == lanes.bulk._keys.credit_tokens  # what a caller falls behind grows with it
     await lanes.bulk.take(ANN, 100)
     await lanes.bulk.take(ANN, 20)  # waits for nobody
     lanes.fit(128 // 8)  # another edition, for a CPU
