@@ -93,7 +93,7 @@ def _write_for_gpu(
     weights in float32; and attention becomes a kernel that only CUDA has.
     """
     from export.graph.encoder import write_model
-    from export.graph.footprint import product_weights
+    from export.graph.footprint import note_pairs, product_weights
     from export.graph.kernels import use_packed_attention
     from export.graph.masking import mask_lengths
     from export.graph.widening import widened
@@ -104,6 +104,7 @@ def _write_for_gpu(
     serving = serving.settled(precision, product_weights(model))
     if serving.target == "tensorrt":
         mask_lengths(model)
+        note_pairs(model)
     write_model(widened(model) if precision == "bf16" else model, model_onnx)
     verification = _verify(model_onnx, sample, serving, report)
     exchanged = serving.target == "cuda" and precision == "fp16" and use_packed_attention(model)

@@ -8,6 +8,7 @@ import math
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+MASK = 3  # of the inputs of Attention
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
@@ -19,6 +20,23 @@ def note(model: ir.Model, heads: int, block: int, padding: int) -> None:
     """
     notes = {"widest": _widest(model), "heads": heads, "block": block, "padding": padding}
     model.metadata_props.update({key: str(value) for key, value in notes.items()})
+    note_pairs(model)
+
+
+def note_pairs(model: ir.Model) -> None:
+    """Write what attention is told of two tokens on a GPU, in bytes: a mask, or a bias a head.
+
+    A mask is a distance and its amount in int64, whether it is small, and that as a number.
+    """
+    masks = {
+        node.inputs[MASK]
+        for node in model.graph
+        if node.op_type == "Attention" and len(node.inputs) > MASK and node.inputs[MASK] is not None
+    }
+    is_mask = [mask.dtype in (None, ir.DataType.BOOL) for mask in masks if mask is not None]
+    heads = int(model.metadata_props["heads"])
+    count = sum(8 + 8 + 1 + 2 if found else 8 + 8 + 2 * 4 * heads for found in is_mask)
+    model.metadata_props["pair_bytes"] = str(count)
 
 
 def _widest(model: ir.Model) -> int:

@@ -19,9 +19,9 @@ from export.graph.kernels import use_packed_attention
 from export.graph.widening import widened
 from export.reference import Reference, load
 from export.sample import Floats, Ids
-from export.steps.inference import Feeder
+from export.steps.inference import Feeder, cosines
 from export.translations import translated
-from export.verification import MIN_COSINE, cosines
+from export.verification import MIN_COSINE
 from tests.checkpoints import make_checkpoint
 from tests.fake_cuda.encoders import LENGTHS, elsewhere, run_encoder
 from tests.fake_cuda.plain_kernels import as_functions
@@ -233,3 +233,14 @@ def test_the_weights_of_all_products_are_counted(folder: Path) -> None:
     hidden, inner, layers = 32, 64, 2
 
     assert layers * (4 * hidden**2 + 2 * hidden * inner) == product_weights(model)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pair_bytes"),
+    [("bert", 0), ("qwen3", 0), ("modernbert", 19), ("mpnet", 16 + 2 * 4 * 4)],
+    ids=["neither", "a diagonal", "a mask", "a bias of four heads"],
+)
+def test_what_attention_is_told_of_pairs_is_noted(kind: str, pair_bytes: int, folder: Path) -> None:
+    notes = converted(kind, folder, torch.float16).metadata_props
+
+    assert str(pair_bytes) == notes["pair_bytes"]

@@ -64,6 +64,7 @@ class GpuEncoder:
         self._feeder = Feeder(session)
         noted = session.get_modelmeta().custom_metadata_map  # by export/graph/footprint.py
         self._cell_bytes = ROWS * ITEM_BYTES[precision] * int(noted["widest"])
+        self._pair_bytes = int(noted.get("pair_bytes", 0))
         self._has_halved = False
 
     def embed(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
@@ -88,9 +89,10 @@ class GpuEncoder:
     def text_bytes(self, tokens: int) -> int:
         """Working memory of one text, padded to so many tokens, at most: a row of the grid.
 
-        What is packed takes no more than the grid does. Attention keeps no scores.
+        What is packed takes no more than the grid does. Attention keeps no scores; a mask or a bias
+        of pairs is there once, or for each text.
         """
-        return tokens * self._cell_bytes
+        return tokens * self._cell_bytes + tokens**2 * self._pair_bytes
 
     def working_mib(self, max_tokens: int) -> int:
         """What `Memory` should be given for micro-batches of so many tokens.
@@ -168,9 +170,9 @@ def _raise_from(error: Exception) -> None:
 
 
 def warm_up(encoder: GpuEncoder, text: Ids, max_tokens: int) -> None:
-    """Run as much as ever at once, then one text.
+    """Run as many tokens as a micro-batch has, then one text.
 
-    So the memory is had, and kernels are loaded, before anybody waits for them.
+    So the memory of most micro-batches is had, and kernels are loaded, before anybody waits.
 
     text  (T,) ids, repeated as needed
     """

@@ -47,7 +47,13 @@ def test_a_graph_says_how_wide_it_is() -> None:
 
     note(model, heads=3, block=320, padding=1)
 
-    assert {"widest": "12", "heads": "3", "block": "320", "padding": "1"} == model.metadata_props
+    assert {
+        "widest": "12",
+        "heads": "3",
+        "block": "320",
+        "padding": "1",
+        "pair_bytes": "0",
+    } == model.metadata_props
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
@@ -148,6 +149,21 @@ def test_a_text_takes_its_row_of_the_grid(
 ) -> None:
     """Seven tokens, of ten numbers five times."""
     assert expected * 2 == GpuEncoder(encoder._session, precision).text_bytes(7)
+
+
+def test_a_text_takes_what_is_told_of_its_pairs(model: Path, tmp_path: Path) -> None:
+    """A mask of local attention grows with the square of its tokens."""
+    local = onnx.load(model)
+    local.metadata_props.add(key="pair_bytes", value="19")
+    onnx.save(local, tmp_path / "local.onnx")
+    encoders = [
+        GpuEncoder(onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]), "fp16")
+        for path in (model, tmp_path / "local.onnx")
+    ]
+
+    without, told = (encoder.text_bytes(8192) for encoder in encoders)
+
+    assert 19 * 8192**2 == told - without
 
 
 def test_like_lengths_always_fit_and_unlike_ones_are_padded_little(encoder: GpuEncoder) -> None:
