@@ -18,10 +18,10 @@ from export.graph.encoder import GPU
 from export.reference import Reference
 from export.sample import Sample
 from export.serving import Precision
-from export.verification import MIN_COSINE, cosines
+from export.steps.inference import cosines
+from export.verification import MIN_COSINE
 
 TYPES: dict[Precision, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16}
-SHORT_TOKENS = 512  # of the texts that are tried: in halves, a CPU is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def _round(
     if precision in TYPES:
         with told(VerificationFailed, f"torch cannot embed a text in {precision}"):
             reference = reference.rounded(TYPES[precision])
-            lowest = _check(reference, sample.shorter(SHORT_TOKENS), precision)
+            lowest = _check(reference, sample, precision)
     report(f"Converting {reference.size:,} weights to ONNX, {precision}")
     with told(ConversionFailed, "the model cannot be converted"):
         model = reference.convert(GPU)

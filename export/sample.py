@@ -22,7 +22,7 @@ Ids = NDArray[np.int64]
 # Tokens of a text that is embedded, at most: seven blocks of attention. At 32 768 tokens one text
 # takes a model of 0.6 billion weights half an hour; its tokens are compared at any length.
 LONG_TOKENS = 2048
-GPU_LONG_TOKENS = 512  # of a graph for a GPU: what its attention is on a CPU takes its time
+GPU_LONG_TOKENS = 512  # of a model for a GPU: its attention and torch's halves are slow on a CPU
 ADDED_TOKENS = 8  # of thousands that some tokenizers have
 
 # Texts that have broken embedding servers before: lengths, scripts, and bytes.

@@ -17,7 +17,7 @@ from export.errors import VerificationFailed
 from export.sample import Floats, Sample
 from export.serving import Precision, Serving
 from export.steps.batching import Batcher
-from export.steps.inference import CpuEncoder
+from export.steps.inference import CpuEncoder, cosines
 from export.steps.memory import Memory
 from export.steps.quantization import normalize
 
@@ -104,16 +104,6 @@ def measure(sample: Sample, alone: Floats, others: list[Floats]) -> Verification
             float(abs(normalize(vectors) - normalize(alone)).max()) for vectors in others
         ),
     )
-
-
-def cosines(found: Floats, expected: Floats) -> NDArray[np.float64]:
-    """Cosine similarity row by row, in float64: (N, D), (N, D) → (N,)."""
-    a, b = found.astype(np.float64), expected.astype(np.float64)
-    norms = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
-    both_zero = (norms[0] == 0) & (norms[1] == 0)  # a static embedding of no token
-    with np.errstate(invalid="ignore"):
-        cosines = np.where(both_zero, 1.0, (a * b).sum(axis=1) / (norms[0] * norms[1]))
-    return np.nan_to_num(cosines, nan=-1.0)
 
 
 def _check_bounds(measured: Verification, precision: Precision) -> None:

@@ -15,8 +15,7 @@ import onnxruntime
 from export import ExportOptions, Serving, export_model
 from export.reference import load
 from export.sample import GPU_LONG_TOKENS, take_sample
-from export.steps.inference import Feeder
-from export.verification import cosines
+from export.steps.inference import Feeder, cosines
 from tests.fake_cuda.encoders import LENGTHS, elsewhere, run_encoder
 from tests.fake_cuda.plain_kernels import as_functions
 from tests.gpu.shapes import SHAPES, read_arguments

@@ -25,7 +25,8 @@ class Encoder(Protocol):
     def embed(self, input_ids: Ids, seq_lens: Lengths) -> Embeddings:
         """(T,) ids and (N,) lengths → (N, D), on all threads; nothing else runs.
 
-        The array is the caller's, here as below. Never called on a shared device.
+        The array is the caller's, here as below. Not called by the batcher where
+        a device is shared.
         """
         ...
 

@@ -3,7 +3,7 @@
 The exporter copies this package beside the encoder step's `model.py`, byte for byte.
 """
 
-from .canary import CANARY, Canary, WrongVectors, write_canary
+from .canary import CANARY, Canary, WrongVectors, cosines, write_canary
 from .cpu import SLOWER_WHEN_FUSED, CpuEncoder, check_processor
 from .cuda import CudaEncoder
 from .device import CannotUseGpu
@@ -28,6 +28,7 @@ __all__ = [
     "TensorRtEncoder",
     "WrongVectors",
     "check_processor",
+    "cosines",
     "open_on_cpu",
     "open_on_gpu",
     "warm_up",

@@ -53,7 +53,7 @@ class Canary:
         together = encoder.embed_beside(self.input_ids, self.seq_lens)
         lengths = np.split(self.seq_lens, len(self.seq_lens))
         alone = np.concatenate(list(map(encoder.embed, self.rows, lengths)))
-        found = min(_least_cosine(each, self.embeddings) for each in (together, alone))
+        found = min(float(cosines(x, self.embeddings).min()) for x in (together, alone))
         if not found >= self.min_cosine:
             raise WrongVectors(
                 f"the canary texts have cosine {found:.6f} to their reference, at least "
@@ -80,11 +80,11 @@ def write_canary(
     np.savez(path, **arrays)
 
 
-def _least_cosine(found: Embeddings, expected: Embeddings) -> float:
-    """Row by row, in float64: (N, D), (N, D). Numbers that are not finite have -1."""
+def cosines(found: Embeddings, expected: Embeddings) -> NDArray[np.float64]:
+    """Row by row, in float64: (N, D), (N, D) → (N,). Numbers that are not finite have -1."""
     a, b = found.astype(np.float64), expected.astype(np.float64)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     both_zero = ~a.any(axis=1) & ~b.any(axis=1)  # a static embedding of words that it does not know
     with np.errstate(invalid="ignore", divide="ignore"):
-        cosines = np.where(both_zero, 1.0, (a * b).sum(axis=1) / norms)
-    return float(np.nan_to_num(cosines, nan=-1.0, posinf=-1.0, neginf=-1.0).min())
+        found_cosines = np.where(both_zero, 1.0, (a * b).sum(axis=1) / norms)
+    return np.nan_to_num(found_cosines, nan=-1.0, posinf=-1.0, neginf=-1.0)
