@@ -17,13 +17,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = Settings.from_environ(
             **{name: value for name, value in chosen.items() if value is not None}
         )
+        app = create_gateway(settings)
         listeners = open_listeners(settings.host, settings.port)
     except (SettingsError, OSError) as error:
         sys.exit(f"triton-embeddings-gateway: {error}")
     log_to_stderr(settings)
     with suppress(KeyboardInterrupt):  # before the server listens to signals itself
         listen_to_signals()
-        serve(create_gateway(settings), settings, listeners)
+        serve(app, settings, listeners)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,13 +4,17 @@ No message holds any of what was written: it may be a key.
 """
 
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 # Of a key, in a head that may have 64 KiB.
 MAX_CHARACTERS = 4096
+# Of a file: tens of thousands of keys with all that can be said of them.
+MAX_FILE_BYTES = 16 * 1024 * 1024
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 # What was meant to be a digest: another separator, quotes around, a line of sha256sum.
@@ -41,8 +45,18 @@ class KeyEntry:
     @property
     def digest(self) -> bytes:
         """SHA-256 of the key."""
-        match = _DIGEST.fullmatch(self.text)
-        return bytes.fromhex(match[1]) if match else hashlib.sha256(self.text.encode()).digest()
+        return read_digest(self.text) or hashlib.sha256(self.text.encode()).digest()
+
+
+def read_digest(text: str) -> bytes | None:
+    """The digest that `sha256:<hex>` stands for; None if it is something else."""
+    match = _DIGEST.fullmatch(text)
+    return bytes.fromhex(match[1]) if match else None
+
+
+def is_toml(path: Path) -> bool:
+    """Whether a key file says what each key may do, rather than have one a line."""
+    return path.suffix.lower() == ".toml"
 
 
 def read_keys(text: str) -> list[KeyEntry]:
@@ -58,11 +72,37 @@ def read_key_file(path: Path) -> list[KeyEntry]:
 
     Raises: InvalidKey, also if there is none, OSError.
     """
+    return read_key_lines(read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """What a key file holds, without a byte order mark.
+
+    Raises: InvalidKey, OSError.
+    """
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InvalidKey("it is no regular file")
+        written = file.read(MAX_FILE_BYTES + 1)
+    if len(written) > MAX_FILE_BYTES:
+        raise InvalidKey(f"it has more than {MAX_FILE_BYTES} bytes")
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        return written.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidKey("it is not text in UTF-8") from error
-    entries = [entry for entry in _entries(lines) if not entry.text.startswith("#")]
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens a named pipe, too, without waiting for somebody to write."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def read_key_lines(text: str) -> list[KeyEntry]:
+    """The keys of a text, one a line; `#` begins a comment line.
+
+    Raises: InvalidKey, also if there is none.
+    """
+    entries = [entry for entry in _entries(text.split("\n")) if not entry.text.startswith("#")]
     if not entries:
         raise InvalidKey("it holds no key")
     for entry in entries:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from gateway.access.key_source import open_keys
 from gateway.access.ledger import Ledger
 from gateway.errors import (
     ClientError,
@@ -44,17 +45,23 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(settings: Settings, embedder: Embedder) -> Starlette:
-    """The ASGI app; it starts before its models do and answers 503 until they are ready."""
+    """The ASGI app; it starts before its models do and answers 503 until they are ready.
+
+    Raises: SettingsError if the key file cannot be used.
+    """
+    keys = open_keys(settings)
     catalogue, health = Catalogue(embedder), Health()
     ledger = Ledger(
         max_bytes=settings.max_inflight_bytes,
         max_tokens=settings.max_inflight_tokens,
         small_tokens=settings.small_call_tokens,
+        name_of=keys.name_of,
     )
     app = App(routes=_routes(), lifespan=_lifespan)
     app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
     app.state.gateway = Gateway(
         settings=settings,
+        keys=keys,
         embedder=embedder,
         catalogue=catalogue,
         health=health,

@@ -5,12 +5,11 @@ The variable of a field is `GATEWAY_` + its name in capitals.
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from gateway.api_keys import InvalidKey, KeyEntry, read_key_file, read_keys
+from gateway.api_keys import InvalidKey, read_keys
 
 BitOrder = Literal["msb", "lsb"]
 
@@ -49,7 +48,9 @@ class Settings:
         " `sha256:<hex>` stands for the key with that digest.",
     ] = field(default=frozenset(), repr=False)
     api_keys_file: Annotated[
-        str, "File with one API key a line, added to those above; `#` begins a comment line."
+        str,
+        "File with more API keys: one a line, `#` begins a comment line; or, if it ends in"
+        " `.toml`, tables that say what each key may do, see `docs/operations.md`.",
     ] = ""
     allowed_origins: Annotated[
         tuple[str, ...],
@@ -132,7 +133,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, variable in VARIABLES.items():
             variable.check(getattr(self, name))
-        if self.auth == "required" and not self.api_keys:
+        if self.auth == "required" and not (self.api_keys or self.api_keys_file):
             raise SettingsError(
                 f"no API key is configured: set {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE,"
                 f" or let everybody in with {PREFIX}AUTH=off"
@@ -150,10 +151,7 @@ class Settings:
             for name, variable in VARIABLES.items()
             if environ.get(variable.name)
         }
-        values |= chosen
-        if path := values.get("api_keys_file"):
-            values["api_keys"] = values.get("api_keys", frozenset()) | _read_key_file(path)
-        return cls(**values)
+        return cls(**(values | chosen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +179,7 @@ class Variable:
 
     def _read_keys(self, text: str) -> frozenset[bytes]:
         try:
-            return _digests(read_keys(text))
+            return frozenset(entry.digest for entry in read_keys(text))
         except InvalidKey as error:
             raise SettingsError(f"{self.name}: {error}") from error
 
@@ -217,18 +215,3 @@ def _read_origins(text: str) -> Iterator[str]:
                 " https://app.example.org, and not * either"
             )
         yield origin
-
-
-def _digests(entries: Iterable[KeyEntry]) -> frozenset[bytes]:
-    return frozenset(entry.digest for entry in entries)
-
-
-def _read_key_file(path: str) -> frozenset[bytes]:
-    """Raises: SettingsError, without the path: it may be a key in the wrong variable."""
-    name = f"{PREFIX}API_KEYS_FILE"
-    try:
-        return _digests(read_key_file(Path(path)))
-    except InvalidKey as error:
-        raise SettingsError(f"{name}: {error}") from error
-    except OSError as error:
-        raise SettingsError(f"{name}: it cannot be read: {error.strerror}") from error

@@ -1,14 +1,41 @@
 """Who asks: API keys, known by their SHA-256 digests only, and the callers that use them."""
 
 import hashlib
-import hmac
 import re
-from collections.abc import Hashable, Set
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from gateway.errors import Unauthorized
 
 _BEARER = re.compile(r"bearer +", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key as the gateway knows it, which is never the key itself.
+
+    name                 what logs, metrics and operators call it
+    digest               SHA-256 of the key; empty where none is asked for
+    models               ids of the models it may use; None is every model
+    requests_per_minute  None is no limit, as for tokens_per_minute
+    expires              moment from which on it is refused; None is never
+    """
+
+    name: str
+    digest: bytes = field(default=b"", repr=False)
+    models: frozenset[str] | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    expires: datetime | None = None
+
+    def may_use(self, model: str) -> bool:
+        """Whether a model of this id is for this key."""
+        return self.models is None or model in self.models
+
+
+ANYBODYS_KEY = Key("anybody")
 
 
 class Caller(NamedTuple):
@@ -25,22 +52,36 @@ class Caller(NamedTuple):
 ANYBODY = Caller()
 
 
-def key_label(digest: bytes) -> str:
-    """What logs and metrics call a key: the first 8 digits of its digest, never the key."""
-    return digest.hex()[:8] or "anybody"
+def unnamed_key(digest: bytes) -> Key:
+    """A key that has no name but the first 8 digits of its digest, and may do everything."""
+    return Key(digest.hex()[:8] or ANYBODYS_KEY.name, digest)
 
 
-def check_key(authorization: str | None, digests: Set[bytes]) -> bytes:
-    """The digest of the key in `Bearer KEY` or a bare `KEY`, if the key is known.
+class Keys:
+    """The keys that are let in now; replaced as a whole, so that no call meets half of them."""
 
-    Every digest is compared, in constant time: how long it takes tells nothing about them.
+    def __init__(self, keys: Iterable[Key] = ()) -> None:
+        self.replace(keys)
 
-    Raises: Unauthorized.
-    """
-    key = _BEARER.sub("", (authorization or "").strip(), count=1)
-    # Headers arrive as latin-1; a key of other characters was sent as its UTF-8 bytes.
-    digest = hashlib.sha256(key.encode("latin-1")).digest()
-    matches = [hmac.compare_digest(digest, known) for known in digests]
-    if not any(matches):
-        raise Unauthorized
-    return digest
+    def replace(self, keys: Iterable[Key]) -> None:
+        """Lets in these from now on, and no others; calls that were let in before go on."""
+        self._by_digest = {key.digest: key for key in keys}
+
+    def check(self, authorization: str | None) -> Key:
+        """The key in `Bearer KEY` or a bare `KEY`, if it is known.
+
+        How long the look-up takes depends on digests hashed with a secret of this process, so it
+        tells nothing about a key, and does not grow with their number.
+
+        Raises: Unauthorized.
+        """
+        sent = _BEARER.sub("", (authorization or "").strip(), count=1)
+        # Headers arrive as latin-1; a key of other characters was sent as its UTF-8 bytes.
+        key = self._by_digest.get(hashlib.sha256(sent.encode("latin-1")).digest())
+        if key is None:
+            raise Unauthorized
+        return key
+
+    def name_of(self, digest: bytes) -> str:
+        """What logs and metrics call the key of a digest, also when it is let in no more."""
+        return (self._by_digest.get(digest) or unnamed_key(digest)).name

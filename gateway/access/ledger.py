@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from math import ceil, exp
 
-from gateway.access.keys import Caller, key_label
+from gateway.access.keys import Caller, unnamed_key
 from gateway.errors import Overloaded
 
 # How many times what is left for everybody a key may hold.
@@ -74,6 +74,7 @@ class Ledger:
     max_bytes   of bodies, texts and embeddings held at once
     max_tokens  estimated tokens that wait or that Triton has
     small_tokens  up to which a call counts as small
+    name_of     what metrics call the key of a digest
     clock       seconds
     """
 
@@ -83,10 +84,12 @@ class Ledger:
         max_bytes: int,
         max_tokens: int,
         small_tokens: int,
+        name_of: Callable[[bytes], str] = lambda digest: unnamed_key(digest).name,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bytes = Room(max_bytes, SMALL_BYTES)
         self._tokens = Room(max_tokens, small_tokens)
+        self._name_of = name_of
         self._at_triton: Counter[bytes] = Counter()
         self._rate = _Rate(clock)
 
@@ -95,15 +98,16 @@ class Ledger:
         return Entry(self, caller)
 
     def held_bytes(self) -> Mapping[tuple[str, ...], int]:
-        """Bytes by the label of the key, of those that hold any."""
-        return {(key_label(key),): held for key, held in self._bytes.held_by.items()}
+        """Bytes by the name of the key, of those that hold any."""
+        return {(self._name_of(key),): held for key, held in self._bytes.held_by.items()}
 
     def held_tokens(self) -> Mapping[tuple[str, ...], int]:
-        """Estimated tokens by label of the key and stage, of those that hold any."""
+        """Estimated tokens by name of the key and stage, of those that hold any."""
         tokens: dict[tuple[str, ...], int] = {}
         for key, held in self._tokens.held_by.items():
-            tokens[key_label(key), "triton"] = self._at_triton[key]
-            tokens[key_label(key), "waiting"] = held - self._at_triton[key]
+            name = self._name_of(key)
+            tokens[name, "triton"] = self._at_triton[key]
+            tokens[name, "waiting"] = held - self._at_triton[key]
         return tokens
 
     def _hold(self, key: bytes, more: int, before: int) -> None:

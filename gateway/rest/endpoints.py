@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.access.keys import Caller, check_key
+from gateway.access.keys import ANYBODYS_KEY, Caller, Key, Keys
 from gateway.access.ledger import Entry, Ledger
 from gateway.errors import ModelNotFound, TritonUnavailable
 from gateway.inference.catalogue import Catalogue, ServedModel
@@ -40,6 +40,7 @@ class Gateway:
     """What the endpoints work with; one per app, at `app.state.gateway`."""
 
     settings: Settings
+    keys: Keys
     embedder: Embedder
     catalogue: Catalogue
     health: Health
@@ -70,8 +71,7 @@ async def create_embeddings(request: Request) -> Response:
     What the call holds is given back by `middleware.RequestScope`, once the answer is sent.
     """
     gateway = _gateway(request)
-    entry = gateway.ledger.open(Caller(_authorize(request), request.client))
-    request.state.key = entry.caller.key
+    entry = gateway.ledger.open(Caller(_authorize(request).digest, request.client))
     request.state.exits.callback(entry.close)
     async with asyncio.timeout(gateway.settings.timeout_seconds):
         call, model, formats = await _receive(request, entry)
@@ -246,9 +246,15 @@ def _gateway(request: Request) -> Gateway:
     return gateway
 
 
-def _authorize(request: Request) -> bytes:
-    """The digest of the caller's key, empty where none is asked for."""
-    settings = _gateway(request).settings
-    if settings.auth == "off":
-        return b""
-    return check_key(request.headers.get("authorization"), settings.api_keys)
+def _authorize(request: Request) -> Key:
+    """The caller's key, which is noted in the state of the request.
+
+    Raises: Unauthorized.
+    """
+    gateway = _gateway(request)
+    if gateway.settings.auth == "off":
+        key = ANYBODYS_KEY
+    else:
+        key = gateway.keys.check(request.headers.get("authorization"))
+    request.state.key = key
+    return key

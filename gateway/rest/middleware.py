@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.access.keys import key_label
 from gateway.errors import HungUp
 from gateway.telemetry.metrics import Metrics
 
@@ -79,7 +78,7 @@ class RequestScope:
         self._metrics.requests(route, status).inc()
         self._metrics.duration(route).observe(seconds)
         state = scope["state"]
-        key = key_label(state["key"]) if "key" in state else "-"
+        key = state["key"].name if "key" in state else "-"
         if key != "-":
             self._metrics.key_requests(key, status).inc()
         access_log.info(

@@ -130,16 +130,6 @@ def test_a_file_that_is_none_is_told(file: Path, content: bytes, reason: str) ->
     with pytest.raises(InvalidKey, match=f"^{reason}") as told:
         read_key_file(file)
     assert "secret" not in str(told.value)
-    with pytest.raises(SettingsError, match=f"^GATEWAY_API_KEYS_FILE: {reason}"):
-        Settings.from_environ({"GATEWAY_API_KEYS": "KEY", "GATEWAY_API_KEYS_FILE": str(file)})
-
-
-def test_a_file_that_cannot_be_read_is_told_without_its_name(tmp_path: Path) -> None:
-    """Somebody may have put the key there."""
-    for value, reason in [("te-secret", "No such file or directory"), (str(tmp_path), "Is a dir")]:
-        with pytest.raises(SettingsError, match=f"^GATEWAY_API_KEYS_FILE: .* {reason}") as told:
-            Settings.from_environ({"GATEWAY_API_KEYS_FILE": value})
-        assert value not in str(told.value)
 
 
 def test_a_setting_that_is_no_key_is_told_by_its_variable() -> None:

@@ -54,7 +54,6 @@ def test_a_variable_sets_its_field(variable: str, text: str, value: object) -> N
         ("GATEWAY_TIMEOUT_SECONDS", "inf"),
         ("GATEWAY_AUTH", "no"),
         ("GATEWAY_LOG_LEVEL", "loud"),
-        ("GATEWAY_API_KEYS_FILE", "/no/such/file"),
         ("GATEWAY_ALLOWED_ORIGINS", "a.org"),
         ("GATEWAY_ALLOWED_ORIGINS", "https://a.org/page"),
         ("GATEWAY_ALLOWED_ORIGINS", "https://*.a.org"),
@@ -73,14 +72,6 @@ def test_a_wrong_value_is_told_with_its_variable(variable: str, text: str) -> No
 def test_without_a_key_it_refuses_to_start(environ: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="no API key is configured"):
         Settings.from_environ(environ)
-
-
-def test_keys_come_from_both_places(tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    path.write_text("# ours\n\nSECOND\nsha256:" + hashlib.sha256(b"THIRD").hexdigest() + "\n")
-    environ = {"GATEWAY_API_KEYS": "KEY, OTHER", "GATEWAY_API_KEYS_FILE": str(path)}
-    digests = {hashlib.sha256(key).digest() for key in (b"KEY", b"OTHER", b"SECOND", b"THIRD")}
-    assert digests == Settings.from_environ(environ).api_keys
 
 
 def test_keys_never_show() -> None:
