@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from gateway.listeners import open_listeners
-from gateway.server import create_gateway, listen_to_signals, log_to_stderr, serve
+from gateway.server import create_gateway, listen_to_signals, serve
 from gateway.settings import VARIABLES, Settings, SettingsError, Variable
+from gateway.telemetry.logs import log_to_stderr
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -37,7 +37,10 @@ from gateway.rest.middleware import RequestScope
 from gateway.rest.origins import ORIGINS_HINT, allow_origins, is_preflight
 from gateway.rest.paths import CanonicalPaths, asked_path, nearest_first
 from gateway.settings import Settings
+from gateway.telemetry.lines import FailureLine
+from gateway.telemetry.logs import log_of_loop
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.timeline import Timeline
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +128,7 @@ def _told_routes() -> list[str]:
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
+    asyncio.get_running_loop().set_exception_handler(log_of_loop)
     watcher = asyncio.create_task(gateway.readiness.watch())
     yield
     watcher.cancel()
@@ -136,10 +140,12 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 def _answer(request: Request, exception: Exception) -> Response:
     """The one place where an exception becomes a response; nothing foreign gets out."""
     error = _translate(request, exception)
+    timeline: Timeline = request.state.timeline
+    timeline.failed(error.code)
     if isinstance(error, UpstreamError):
         request.app.state.gateway.metrics.upstream_errors(error.code).inc()
     if not isinstance(error, ClientError):
-        _log(error, exception, request.state.request_id)
+        _log(error, exception, timeline.request_id)
     return JSONResponse(render_error(error), error.status, error.headers)
 
 
@@ -166,8 +172,9 @@ def _log(error: GatewayError, exception: Exception, request_id: str) -> None:
 
     What has no cause is in the access log already.
     """
-    cause = " ".join(str(exception.__cause__).split())[:300]
+    reason = error.reason or type(exception.__cause__ or exception).__name__
+    line = FailureLine(request_id, error.code, error.message, reason)
     if error.status == 500:
-        logger.error("%s %s: %s", request_id, error.message, cause, exc_info=exception)
+        logger.error(line, exc_info=exception)
     elif exception.__cause__ is not None:
-        logger.warning("%s %s: %s", request_id, error.message, cause)
+        logger.warning(line)

@@ -36,6 +36,8 @@ class GatewayError(Exception):
     code: ClassVar[str] = "internal_error"
     openai_type: ClassVar[str] = "server_error"
     param: str | None = None
+    # For the operator's log and never for callers: why, and nothing that a caller sent.
+    reason: str = ""
     # A 500 that the same request would meet again says so; the SDKs retry the others.
     deterministic: ClassVar[bool] = False
 

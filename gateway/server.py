@@ -33,13 +33,6 @@ def listen_to_signals() -> None:
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGINT))
 
 
-def log_to_stderr(settings: Settings) -> None:
-    """Every line with its time."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-
-
 def create_gateway(settings: Settings) -> Starlette:
     """The app in front of the Triton that the settings name."""
     embedder = TritonEmbedder(

@@ -129,6 +129,10 @@ class Settings:
         Literal["debug", "info", "warning", "error"],
         "Least severe line that is logged; `info` logs every request.",
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"],
+        "`text` is for people; `json` writes one object a line, for what collects logs.",
+    ] = "text"
 
     def __post_init__(self) -> None:
         for name, variable in VARIABLES.items():

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.access.ledger import Entry
+from gateway.telemetry.timeline import Timeline
 
 NumberFormat = Literal["float", "float16", "int8", "uint8", "binary", "ubinary"]
 Truncation = Literal["end", "start", "none"]
@@ -30,6 +31,7 @@ class EmbeddingCall:
     number_formats       the arrays wanted
     dimensions       d as the caller asks for it, for the model to allow; None for its native size
     entry            of this call in the ledger
+    timeline         of this call, for the moments of its chunks
     micro_batch_tokens   that the model's encoder takes at a time
     """
 
@@ -42,7 +44,7 @@ class EmbeddingCall:
     normalized: bool
     truncation: Truncation
     entry: Entry
-    request_id: str = ""
+    timeline: Timeline = field(default_factory=lambda: Timeline(""))
     micro_batch_tokens: int = CPU_TOKENS
 
 

@@ -53,6 +53,11 @@ ERRORS_BY_TEXT: tuple[tuple[grpc.StatusCode, str, type[UpstreamError]], ...] = (
     # model_repository/README.md
     (grpc.StatusCode.INTERNAL, "NOT_FINITE", NotFinite),
 )
+# How the tokenizer step is named in what it says and in what is said of it: its errors are those of
+# a library that has a text before it. The other steps see numbers only.
+TOKENIZER = "tokenizer"
+MAX_REASON_CHARACTERS = 300
+
 # What a step refuses because of what the caller asked for; a report in JSON follows.
 INPUT_TOO_LONG = "INPUT_TOO_LONG"
 DIMENSIONS_REFUSED = "DIMENSIONS_REFUSED"
@@ -83,7 +88,9 @@ def map_rpc_errors(call: EmbeddingCall | None = None) -> Iterator[None]:
         if call is not None and (refusal := _read_refusal(details, call)):
             raise refusal from error
         kind = classify(error.code(), details)
-        raise kind(MESSAGES[kind]) from error
+        failure = kind(MESSAGES[kind])
+        failure.reason = f"{error.code().name}: {cut_texts(details)}"
+        raise failure from error
 
 
 def classify(code: grpc.StatusCode, details: str) -> type[UpstreamError]:
@@ -92,6 +99,13 @@ def classify(code: grpc.StatusCode, details: str) -> type[UpstreamError]:
         if code == other and text in details:
             return kind
     return ERRORS_BY_CODE[code]
+
+
+def cut_texts(details: str) -> str:
+    """Triton's words up to where the one step begins to speak that sees texts, at most 300."""
+    head, speaker, _ = details.partition(TOKENIZER)
+    words = " ".join(f"{head}{speaker}".split())[:MAX_REASON_CHARACTERS]
+    return f"{words} …" if speaker else words
 
 
 def _read_refusal(details: str, call: EmbeddingCall) -> ClientError | ContractMismatch | None:

@@ -34,6 +34,7 @@ from gateway.inference.lanes import Lane, Lanes, Windows
 from gateway.inference.merging import Merge
 from gateway.inference.names import folder_of_step
 from gateway.inference.rpc_errors import MESSAGES, map_rpc_errors
+from gateway.telemetry.timeline import Timeline
 
 Message: TypeAlias = Any  # tritonclient's generated code carries no types
 
@@ -160,6 +161,7 @@ class TritonEmbedder:
         tokens = sum(call.token_estimates[index] for index in chunk)
         await lane.take(call.entry.caller, tokens)
         call.entry.send(tokens)
+        call.timeline.took_turn()
         task = asyncio.create_task(self._infer(call, chunk, lane, tokens))
         self._running.add(task)
         task.add_done_callback(self._forget)
@@ -248,7 +250,7 @@ def probing(ensemble: str) -> EmbeddingCall:
         normalized=True,
         truncation="end",
         entry=Ledger(max_bytes=0, max_tokens=0, small_tokens=0).open(ANYBODY),
-        request_id="probe",
+        timeline=Timeline("probe"),
     )
 
 
@@ -293,7 +295,7 @@ def build_request(call: EmbeddingCall, chunk: Sequence[int]) -> service_pb2.Mode
     texts = [call.texts[index] for index in chunk]
     return service_pb2.ModelInferRequest(
         model_name=call.ensemble,
-        id=call.request_id,
+        id=call.timeline.request_id,
         inputs=[_input(tensors.TEXT, len(texts)), *_OPTIONS],
         outputs=_outputs(call.number_formats),
         raw_input_contents=[

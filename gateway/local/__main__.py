@@ -24,6 +24,7 @@ from gateway.local.supervisor import check_repository, in_background, keep_runni
 from gateway.local.triton_process import LOOPBACK, TritonProcess
 from gateway.local.triton_wheel import CannotServe
 from gateway.settings import Settings, SettingsError
+from gateway.telemetry.logs import log_to_stderr
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +60,7 @@ def serve(options: argparse.Namespace) -> None:
             triton_address=f"{LOOPBACK}:{triton.grpc_port}",
             api_keys_file=key.file,
         )
-        server.log_to_stderr(settings)
+        log_to_stderr(settings)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         app = server.create_gateway(settings)
         say(f"Starting Triton with {options.repository} (log: {log_file})")

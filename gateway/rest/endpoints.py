@@ -30,6 +30,7 @@ from gateway.rest.middleware import run_unless_hung_up
 from gateway.rest.parsing import EmbeddingRequest, parse_request
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.timeline import Timeline
 
 # Bytes of an answer that are handed to the server at once; it waits before it takes more.
 PART_BYTES = 256 * 1024
@@ -76,6 +77,7 @@ async def create_embeddings(request: Request) -> Response:
     async with asyncio.timeout(gateway.settings.timeout_seconds):
         call, model, formats = await _receive(request, entry)
         entry.admit(sum(call.token_estimates))
+        call.timeline.ended("read")
         embeddings = await run_unless_hung_up(request, _embed(request, call, formats))
     gateway.estimates.learn(
         (model.ensemble, entry.caller.key), call.texts, embeddings.token_counts, model.max_length
@@ -83,7 +85,7 @@ async def create_embeddings(request: Request) -> Response:
     tokens = int(embeddings.token_counts.sum())
     gateway.metrics.texts(model.id).inc(len(call.texts))
     gateway.metrics.tokens(model.id).inc(tokens)
-    request.state.size = f"texts={len(call.texts)} tokens={tokens}"
+    call.timeline.tokens = tokens
     response = EmbeddingResponse(
         model=model.id,
         columns=encode(embeddings.arrays, formats, gateway.settings.binary_bit_order),
@@ -92,7 +94,10 @@ async def create_embeddings(request: Request) -> Response:
         dimensions=embeddings.dimensions,
         dict_object=_dict_object(request),
     )
-    return JSONResponse(render_response(response))
+    call.timeline.ended("encode")
+    body = render_response(response)
+    call.timeline.ended("render")
+    return JSONResponse(body)
 
 
 async def _receive(
@@ -114,8 +119,10 @@ async def _embed(request: Request, call: EmbeddingCall, formats: tuple[Format, .
     gateway = _gateway(request)
     with gateway.health.noting(call.ensemble):
         embeddings = await gateway.embedder.embed(call)
+    call.timeline.ended("triton")
     size = json_bytes(embeddings.arrays, formats)
     await gateway.answers.take(call.entry.caller, size)
+    call.timeline.ended("queue")
     request.state.exits.callback(gateway.answers.give_back, size)
     return embeddings
 
@@ -129,6 +136,8 @@ def _prepare(
     entry.hold(sum(map(len, before)) + sum(map(len, asked.texts)) + _embedding_bytes(asked, model))
     texts = join(before, asked.texts)
     who = model.ensemble, entry.caller.key
+    timeline: Timeline = request.state.timeline
+    timeline.model, timeline.texts = model.id, len(texts)
     return EmbeddingCall(
         model=model.id,
         ensemble=model.ensemble,
@@ -139,7 +148,7 @@ def _prepare(
         normalized=asked.normalized,
         truncation=asked.truncation,
         entry=entry,
-        request_id=request.state.request_id,
+        timeline=timeline,
         micro_batch_tokens=model.micro_batch_tokens,
     )
 

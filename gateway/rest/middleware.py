@@ -15,7 +15,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import HungUp
+from gateway.telemetry.lines import AccessLine
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.timeline import Timeline
 
 T = TypeVar("T")
 
@@ -26,8 +28,9 @@ access_log = logging.getLogger("gateway.access")
 
 
 class RequestScope:
-    """Request id, clock, in-flight gauge, access log; answers crashes of whatever is inside.
+    """Timeline, in-flight gauge, access log; answers crashes of whatever is inside.
 
+    scope["state"]["timeline"] is the request's.
     scope["state"]["exits"] is an ExitStack that is closed once the answer is sent, or nobody is
     left to read it.
     """
@@ -43,19 +46,18 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = perf_counter()
-        request_id = _request_id(Headers(scope=scope))
+        timeline = Timeline(_request_id(Headers(scope=scope)))
         exits = ExitStack()
-        scope.setdefault("state", {}).update(request_id=request_id, exits=exits)
+        scope.setdefault("state", {}).update(timeline=timeline, exits=exits)
         status = 0
 
         async def send_stamped(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                milliseconds = (perf_counter() - started) * 1000
+                milliseconds = (perf_counter() - timeline.started) * 1000
                 message["headers"] += [
-                    (b"x-request-id", request_id.encode()),
+                    (b"x-request-id", timeline.request_id.encode()),
                     (b"x-total-time", b"%.2f" % milliseconds),
                 ]
             await send(message)
@@ -70,9 +72,10 @@ class RequestScope:
                 await response(scope, receive, send_stamped)
             finally:
                 exits.close()
-                self._record(scope, status, perf_counter() - started)
+                self._record(scope, status, timeline)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, timeline: Timeline) -> None:
+        seconds = perf_counter() - timeline.started
         # The route's name, never the path: callers choose paths.
         route = getattr(scope.get("route"), "name", "unknown")
         self._metrics.requests(route, status).inc()
@@ -81,16 +84,7 @@ class RequestScope:
         key = state["key"].name if "key" in state else "-"
         if key != "-":
             self._metrics.key_requests(key, status).inc()
-        access_log.info(
-            "%s %s %d %.1fms %s key=%s %s",
-            scope["method"],
-            route,
-            status,
-            seconds * 1000,
-            state["request_id"],
-            key,
-            state.get("size", ""),
-        )
+        access_log.info(AccessLine(scope["method"], route, status, seconds, key, timeline))
 
 
 def _request_id(headers: Headers) -> str:

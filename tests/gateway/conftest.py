@@ -1,5 +1,6 @@
 """The app on FakeEmbedder, called in the same process."""
 
+import hashlib
 from collections.abc import AsyncIterator
 
 import httpx
@@ -10,6 +11,7 @@ from gateway import Settings, create_app
 from gateway.api_keys import read_keys
 from tests.fakes import FakeEmbedder
 
+KEY_LABEL = hashlib.sha256(b"KEY").hexdigest()[:8]
 KEYS = frozenset(entry.digest for entry in read_keys("KEY,SECOND"))
 
 

@@ -29,6 +29,7 @@ from gateway.inference.embedder import EmbeddingCall, Ensemble, State
 from gateway.inference.rpc_errors import ERRORS_BY_CODE, MESSAGES
 from gateway.inference.tensors import EMBEDDINGS
 from gateway.inference.triton import TritonEmbedder
+from gateway.telemetry.timeline import Timeline
 from tests.fakes import (
     EDITION,
     ENSEMBLE,
@@ -82,7 +83,7 @@ def call_for(
         "normalized": True,
         "truncation": "end",
         "entry": entry,
-        "request_id": "r1",
+        "timeline": Timeline("r1"),
     }
     return EmbeddingCall(**fields | changed)
 

@@ -1,0 +1,60 @@
+"""Timeline: when a call did what, and how much of it was there to do.
+
+It is written while the call goes on and read once it is over, by all that an operator sees: the
+line in the access log, metrics, `Server-Timing`, traces.
+"""
+
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Literal, get_args
+
+# In their order: its body comes and is parsed; chunks wait for their turn, or the answer for room;
+# Triton has the last chunk; numbers are encoded; JSON is written.
+Stage = Literal["read", "queue", "triton", "encode", "render"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Of one request; only calls for embeddings have stages.
+
+    model   its id, empty until it is known that it is served
+    tokens  as fed to the encoder
+    chunks  that Triton got
+    error   the code of the answer, empty if all went well
+    """
+
+    request_id: str
+    model: str = ""
+    texts: int = 0
+    tokens: int = 0
+    chunks: int = 0
+    error: str = ""
+    started: float = field(default_factory=perf_counter)
+    ends: list[tuple[Stage, float]] = field(default_factory=list)
+
+    def ended(self, stage: Stage) -> None:
+        """What went on since the last stage ended, or the request began, was `stage`."""
+        self.ends.append((stage, perf_counter()))
+
+    def took_turn(self) -> None:
+        """Triton gets a chunk."""
+        self.chunks += 1
+        self.ended("queue")
+
+    def failed(self, code: str) -> None:
+        """It goes no further than the stage that follows the last one."""
+        self.error = code
+        if self.model:
+            last = STAGES.index(self.ends[-1][0]) if self.ends else -1
+            self.ended(STAGES[min(last + 1, len(STAGES) - 1)])
+
+    def seconds(self) -> dict[Stage, float]:
+        """How long each stage took, those that came to their end. Chunks wait side by side:
+        until the last of them has its turn all of it is `queue`."""
+        seconds: dict[Stage, float] = {}
+        since = self.started
+        for stage, end in self.ends:
+            seconds[stage] = seconds.get(stage, 0.0) + end - since
+            since = end
+        return seconds
