@@ -1,18 +1,30 @@
-"""python -m gateway: the gateway beside a Triton that runs elsewhere."""
+"""python -m gateway: the gateway beside a Triton that runs elsewhere, and commands around it."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from gateway.access import key_command
 from gateway.listeners import open_listeners
 from gateway.server import create_gateway, listen_to_signals, serve
 from gateway.settings import VARIABLES, Settings, SettingsError, Variable
 from gateway.telemetry.logs import log_to_stderr
 
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"keys": key_command.main}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serves until interrupted; what cannot start says why in one sentence."""
+    """Does what the first word says, by default serves."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in COMMANDS:
+        COMMANDS[words[0]](words[1:])
+    else:
+        serve_until_interrupted(words)
+
+
+def serve_until_interrupted(arguments: Sequence[str]) -> None:
+    """Serves; what cannot start says why in one sentence."""
     chosen = vars(_parser().parse_args(arguments))
     try:
         settings = Settings.from_environ(
@@ -32,7 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     variables = "\n".join(f"  {_describe(variable)}" for variable in VARIABLES.values())
     parser = argparse.ArgumentParser(
         prog="triton-embeddings-gateway",
-        description="The Mixedbread embeddings API in front of NVIDIA Triton.",
+        description="The Mixedbread embeddings API in front of NVIDIA Triton. As first word,"
+        f" {' or '.join(COMMANDS)} does something else: see its --help.",
         epilog=f"environment, with defaults; a flag wins over its variable:\n{variables}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -20,10 +20,10 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 @cache
-def help_of(module: str) -> str:
+def help_of(command: str) -> str:
     """What `--help` of a command prints."""
     return subprocess.run(
-        [sys.executable, "-m", module, "--help"],
+        [sys.executable, "-m", *command.split(), "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -34,8 +34,11 @@ def help_of(module: str) -> str:
 def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
     """Every `python -m …` of ours with its long options, in backticks or in a code block."""
     text = page.read_text().replace("\\\n", " ")
-    for module, rest in re.findall(r"python -m ((?:export|gateway)\S*?)(?=[`\s])([^`\n]*)", text):
-        yield module, re.findall(r"--[a-z-]+", rest)
+    command = (
+        r"python -m ((?:export|gateway)\S*?(?: (?:keys|usage)(?: [a-z]+)?)?)(?=[`\s])([^`\n]*)"
+    )
+    for words, rest in re.findall(command, text):
+        yield words, re.findall(r"--[a-z-]+", rest)
 
 
 def targets() -> set[str]:
