@@ -103,19 +103,19 @@ help: ## This list
 	$(PYTHON) -m venv .venv
 
 .venv/serve: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/pip install -c constraints.txt -e '.[export,local]' && $(BIN)/pip install --no-deps $(CHECKPOINT) && touch $@
+	$(BIN)/pip install -c constraints.txt -e '.[export,local,token-ids]' && $(BIN)/pip install --no-deps $(CHECKPOINT) && touch $@
 
 build/tensorrt_rtx/installed: tests/gpu/requirements.txt
 	$(PYTHON) -m venv build/tensorrt_rtx && build/tensorrt_rtx/bin/pip install -r $< && touch $@
 
 build/gpu/installed: pyproject.toml constraints.txt constraints-gpu.txt
-	$(PYTHON) -m venv build/gpu && $(GPU_BIN)/pip install -c constraints.txt -c constraints-gpu.txt -e '.[triton,gpu]' && touch $@
+	$(PYTHON) -m venv build/gpu && $(GPU_BIN)/pip install -c constraints.txt -c constraints-gpu.txt -e '.[triton,gpu,token-ids]' && touch $@
 
 .venv/dev: pyproject.toml constraints.txt .venv/serve
 	$(BIN)/pip install -c constraints.txt -e '.[export,local,load,dev]' && touch $@
 
 .venv/load: pyproject.toml constraints.txt .venv/serve
-	$(BIN)/pip install -c constraints.txt -e '.[export,local,load]' && touch $@
+	$(BIN)/pip install -c constraints.txt -e '.[export,local,token-ids,load]' && touch $@
 
 build/peers/%/installed: load_tests/bench/peers/%.txt
 	$(PYTHON) -m venv build/peers/$* && build/peers/$*/bin/pip install -r $< && touch $@

@@ -36,6 +36,7 @@ from gateway.rest.endpoints import Gateway, JSONResponse
 from gateway.rest.middleware import RequestScope
 from gateway.rest.origins import ORIGINS_HINT, allow_origins, is_preflight
 from gateway.rest.paths import CanonicalPaths, asked_path, nearest_first
+from gateway.rest.vocabulary import find_vocabulary
 from gateway.settings import Settings
 from gateway.telemetry.lines import FailureLine
 from gateway.telemetry.logs import log_of_loop
@@ -50,7 +51,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def create_app(settings: Settings, embedder: Embedder) -> Starlette:
     """The ASGI app; it starts before its models do and answers 503 until they are ready.
 
-    Raises: SettingsError if the key file cannot be used.
+    Raises: SettingsError if the key file cannot be used, or a setting needs what is not installed.
     """
     keys = open_keys(settings)
     catalogue, health = Catalogue(embedder), Health()
@@ -78,6 +79,7 @@ def create_app(settings: Settings, embedder: Embedder) -> Starlette:
             waiting_tokens=embedder.waiting_tokens,
             triton_tokens=embedder.triton_tokens,
         ),
+        vocabulary=find_vocabulary(settings.token_ids),
     )
     return app
 

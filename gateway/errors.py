@@ -134,10 +134,8 @@ class BodyTooLarge(ClientError):
 
     status, type, code = 413, "payload_too_large_error", "payload_too_large"
 
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(
-            f"the body is above the limit of {max_bytes} bytes", {"max_bytes": max_bytes}
-        )
+    def __init__(self, max_bytes: int, what: str = "the body is") -> None:
+        super().__init__(f"{what} above the limit of {max_bytes} bytes", {"max_bytes": max_bytes})
 
 
 class UnsupportedEncoding(ClientError):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from gateway.api_keys import InvalidKey, read_keys
 
 BitOrder = Literal["msb", "lsb"]
+TokenIds = Literal["auto", "cl100k_base", "o200k_base", "off"]
 
 PREFIX = "GATEWAY_"
 MAX_PORT = 65535
@@ -84,6 +85,12 @@ class Settings:
     max_prompt_characters: Annotated[
         int, "Characters of `prompt`, which is put before every text and counts as tokens."
     ] = 256
+    token_ids: Annotated[
+        TokenIds,
+        "OpenAI's encoding that turns an `input` of token ids into texts, as LangChain and others"
+        " send it; with the wrong one the texts are nonsense. `auto` is `cl100k_base` where the"
+        " extra `token-ids` is installed, and `off` elsewhere, which refuses ids.",
+    ] = "auto"  # noqa: S105 - no secret
     max_inflight_tokens: Annotated[
         int,
         "Estimated tokens that wait or that Triton has; above it calls get 429. A key gets at most"

@@ -134,7 +134,7 @@ def test_a_gpu_is_served_from_an_environment_without_the_onnxruntime_of_cpus(tre
     (export,) = [each for each in called if "export" in each]
     assert ["--target", "cuda", "--precision", "bf16"] == export[-4:]
     (install,) = [each for each in called if "gpu-bin/pip" in each[0]]
-    assert ".[triton,gpu]" == install[-1]
+    assert ".[triton,gpu,token-ids]" == install[-1]
     assert "constraints-gpu.txt" in install
     assert ["gpu-bin/python", "-m", "gateway.local"] == called[-1][:3]
     assert "build/repositories/default-cuda" in called[-1]

@@ -1,7 +1,7 @@
 """The routes: read, call, answer. Errors pass through to the one handler in app.py."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -28,6 +28,7 @@ from gateway.rest.contract import EmbeddingResponse, render_response
 from gateway.rest.encoding import Format, encode, json_bytes, number_formats_of
 from gateway.rest.middleware import run_unless_hung_up
 from gateway.rest.parsing import EmbeddingRequest, parse_request
+from gateway.rest.vocabulary import Vocabulary
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.timeline import Timeline
@@ -50,6 +51,7 @@ class Gateway:
     answers: Lane  # bytes of answers that are written and not yet sent
     estimates: Estimates
     metrics: Metrics
+    vocabulary: Vocabulary | None  # of token ids, if they are decoded
 
 
 class JSONResponse(Response):
@@ -105,11 +107,16 @@ async def _receive(
 ) -> tuple[EmbeddingCall, ServedModel, tuple[Format, ...]]:
     """What the body asks for: the call, its model, the formats. The texts as sent end here."""
     gateway = _gateway(request)
+    vocabulary, max_bytes = gateway.vocabulary, gateway.settings.max_body_bytes
     asked = parse_request(
-        await read_body(request, gateway.settings.max_body_bytes, entry.hold),
+        await read_body(request, max_bytes, entry.hold),
         max_texts=gateway.settings.max_texts,
         max_prompt_characters=gateway.settings.max_prompt_characters,
+        encoding=vocabulary.encoding if vocabulary else None,
     )
+    if vocabulary and asked.token_ids:
+        texts = await vocabulary.decode(asked.token_ids, max_bytes, entry.hold)
+        asked = replace(asked, texts=texts, token_ids=())
     model = await gateway.catalogue.resolve(asked.model)
     return _prepare(request, asked, model, entry), model, asked.formats
 

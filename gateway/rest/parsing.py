@@ -8,6 +8,7 @@ nothing is optional by accident and nothing is checked again.
 | --- | --- | --- |
 | `model` | string, 1 to 500 characters | required |
 | `input` | string, or 1 to 256 strings; a bare "" is refused | required |
+| | token ids, where they are decoded: one array, or 1 to 256 arrays | |
 | `prompt` | string, up to 256 characters; "" for none | the model's own |
 | `normalized` | boolean; `normalize` where it is absent | true |
 | `dimensions` | integer, 1 to the native size (the model knows) | native size |
@@ -28,6 +29,8 @@ from msgspec.json import Decoder
 from gateway.errors import InvalidField, MalformedBody, MissingField
 from gateway.inference.embedder import Truncation
 from gateway.rest.encoding import FORMATS, Format
+from gateway.rest.token_ids import begins_with_ids, read_token_ids
+from gateway.rest.vocabulary import Encoding
 
 T = TypeVar("T")
 
@@ -76,10 +79,11 @@ _NUMBER = Decoder(int | float | None)
 class EmbeddingRequest:
     """What the caller asks for.
 
-    texts       N texts in UTF-8
+    texts       N texts in UTF-8; none while they are token ids
     prompt      to put before each, "" for none; None for the model's own
     dimensions  None for the native size
     formats     distinct, in the order of the request
+    token_ids   of N texts, still to be decoded; none of texts as such
     """
 
     model: str
@@ -89,16 +93,21 @@ class EmbeddingRequest:
     dimensions: int | None
     formats: tuple[Format, ...]
     truncation: Truncation
+    token_ids: Sequence[Sequence[int]] = ()
 
 
-def parse_request(body: bytes, *, max_texts: int, max_prompt_characters: int) -> EmbeddingRequest:
+def parse_request(
+    body: bytes, *, max_texts: int, max_prompt_characters: int, encoding: Encoding | None = None
+) -> EmbeddingRequest:
     """The request in `body`, checked field by field in the order of the table above.
+
+    encoding  of token ids; None if they are refused
 
     Raises: MalformedBody, MissingField, InvalidField.
     """
     fields, marker = _read_fields(body)
     model = _parse_model(fields)
-    texts = _parse_input(fields, max_texts)
+    texts, token_ids = _parse_input(fields, max_texts, encoding)
     prompt = _parse_prompt(fields, max_prompt_characters)
     if marker:
         _refuse_halves(marker, model, texts, prompt or "")
@@ -110,6 +119,7 @@ def parse_request(body: bytes, *, max_texts: int, max_prompt_characters: int) ->
         dimensions=_parse_dimensions(fields),
         formats=_parse_formats(fields),
         truncation=_parse_truncation(fields),
+        token_ids=token_ids,
     )
 
 
@@ -190,14 +200,21 @@ def _parse_model(fields: _Fields) -> str:
     return model
 
 
-def _parse_input(fields: _Fields, max_texts: int) -> Sequence[str]:
+def _parse_input(
+    fields: _Fields, max_texts: int, encoding: Encoding | None
+) -> tuple[Sequence[str], Sequence[Sequence[int]]]:
+    """The texts, or the token ids that stand for them; the other is empty."""
     raw = bytes(fields.input)
     if _holds_more_strings(raw, COUNTED_TIMES * max_texts) and _BEGINS_WITH_STRING.match(raw):
         raise InvalidField(f"input holds far more texts than the limit of {max_texts}", "input")
     try:
         texts = _STRINGS.decode(raw)
     except msgspec.ValidationError as error:
-        _refuse_input(str(error), raw)
+        if encoding is None or not begins_with_ids(raw):
+            _refuse_input(str(error), raw, is_decoding_ids=encoding is not None)
+        token_ids = read_token_ids(raw, encoding)
+        _check_count(len(token_ids), max_texts)
+        return (), token_ids
     if texts is None:
         raise MissingField("input")
     if isinstance(texts, str):
@@ -206,9 +223,13 @@ def _parse_input(fields: _Fields, max_texts: int) -> Sequence[str]:
             raise InvalidField("input must not be an empty string", "input")
     if not texts:
         raise InvalidField("input must hold at least one text", "input")
-    if len(texts) > max_texts:
-        raise InvalidField(f"input holds {len(texts)} texts, the limit is {max_texts}", "input")
-    return texts
+    _check_count(len(texts), max_texts)
+    return texts, ()
+
+
+def _check_count(count: int, max_texts: int) -> None:
+    if count > max_texts:
+        raise InvalidField(f"input holds {count} texts, the limit is {max_texts}", "input")
 
 
 def _holds_more_strings(raw: bytes, count: int) -> bool:
@@ -222,16 +243,18 @@ def _holds_more_strings(raw: bytes, count: int) -> bool:
     return bool(quotes > 2 * count and quotes - raw.count(b'\\"') > 2 * count)
 
 
-def _refuse_input(reason: str, raw: bytes) -> NoReturn:
+def _refuse_input(reason: str, raw: bytes, *, is_decoding_ids: bool) -> NoReturn:
     """Raises: InvalidField for what msgspec says of an input, with the first item at fault."""
     item = _ITEM_AT.search(reason)
     if item is None:
         raise InvalidField("input must be a string or an array of strings", "input")
     kind, index = item[1], int(item[2])
-    if kind == "int" or (index == 0 and _BEGINS_WITH_NUMBERS.match(raw)):
+    is_id = kind == "int" or (index == 0 and _BEGINS_WITH_NUMBERS.match(raw))
+    if is_id and not is_decoding_ids:
         raise InvalidField(
             "input holds token ids, which are not this model's vocabulary; send strings"
-            " (langchain-openai: check_embedding_ctx_length=False)",
+            " (langchain-openai: check_embedding_ctx_length=False), or let the service decode them"
+            " (extra token-ids, GATEWAY_TOKEN_IDS=cl100k_base)",
             "input",
             index,
         )

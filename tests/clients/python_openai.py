@@ -11,7 +11,7 @@ MODEL = "mixedbread-ai/mxbai-embed-large-v1"
 EXTRA = {"prompt": "q: ", "normalized": False, "truncation_strategy": "start"}
 REFUSED: list[tuple[Any, str | None]] = [
     ({"model": "wrong-id", "input": "x"}, "model_not_found"),
-    ({"model": MODEL, "input": [[1, 2]]}, None),
+    ({"model": MODEL, "input": [[1, -2]]}, None),
     ({"model": MODEL, "input": "x", "encoding_format": "bad"}, None),
 ]
 
@@ -27,6 +27,10 @@ for root in (f"{ADDRESS}/v1", ADDRESS):  # people leave /v1 out, as the API refe
     assert packed._request_id
     assert any(model.id == MODEL for model in client.models.list())
     assert client.models.retrieve(MODEL).object == "model"
+
+ids = client.embeddings.create(model=MODEL, input=[[6151]])  # cl100k_base's "hi"
+assert ids.data[0].embedding == packed.data[0].embedding
+assert ids.usage == packed.usage
 
 prompted = client.embeddings.create(model=MODEL, input="hi", extra_body=EXTRA)
 assert prompted.data[0].embedding != packed.data[0].embedding

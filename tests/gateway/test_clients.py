@@ -5,20 +5,26 @@ import math
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import mixedbread
+import numpy as np
 import openai
 import pytest
+from langchain_openai import OpenAIEmbeddings
 from mixedbread import Mixedbread
 from openai import OpenAI
+from pydantic import SecretStr
 
 from gateway import Settings, create_app
 from gateway.inference.embedder import Ensemble, Repository
+from tests import tiktoken_cache
 from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder
 from tests.gateway.conftest import KEYS
 from tests.gateway.serving import serve_app
+from tests.texts import mixed_texts
 
 OWN = {
     "prompts": '{"query": "query: ", "document": ""}',
@@ -148,7 +154,7 @@ def test_openai_passes_our_fields_as_extra_body(gpt: OpenAI) -> None:
     ("fields", "code", "param"),
     [
         ({"model": "wrong-id"}, "model_not_found", "model"),
-        ({"input": [[1, 2]]}, "invalid_value", "input"),
+        ({"input": [[1, -2]]}, "invalid_value", "input"),
         ({"encoding_format": "bad"}, "invalid_value", "encoding_format"),
     ],
     ids=["model", "token-ids", "format"],
@@ -162,6 +168,39 @@ def test_openai_raises_with_code_and_param(
     assert (code, param) == (caught.value.code, caught.value.param)
     assert caught.value.type
     assert caught.value.request_id
+
+
+@pytest.fixture
+def langchain(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OpenAIEmbeddings]:
+    """With its default settings, which send token ids."""
+    for name, value in tiktoken_cache.fill(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    with httpx.Client() as sync_client:  # which it would leave open
+        yield OpenAIEmbeddings(
+            model=MODEL,
+            api_key=SecretStr("KEY"),
+            base_url=address,
+            max_retries=0,
+            http_client=sync_client,
+        )
+
+
+def test_langchain_needs_no_settings(langchain: OpenAIEmbeddings, gpt: OpenAI) -> None:
+    texts = [*mixed_texts(255), "👩‍👩‍👧 <|endoftext|>"]
+    expected = gpt.embeddings.create(model=MODEL, input=texts)
+    found = np.array(langchain.embed_documents(texts))
+    assert np.abs(found - [item.embedding for item in expected.data]).max() < 1e-6
+    (alone,) = gpt.embeddings.create(model=MODEL, input=texts[3]).data
+    assert alone.embedding == pytest.approx(langchain.embed_query(texts[3]), abs=1e-6)
+
+
+def test_langchain_is_told_of_too_many_texts(langchain: OpenAIEmbeddings) -> None:
+    texts = mixed_texts(300)
+    with pytest.raises(openai.UnprocessableEntityError, match="300 texts, the limit is 256"):
+        langchain.embed_documents(texts)
+    assert 300 == len(langchain.embed_documents(texts, chunk_size=256))
 
 
 def test_openai_raises_for_a_wrong_key(address: str) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests import tiktoken_cache
 from tests.serving import PATIENCE_SECONDS, Service
 
 pytestmark = pytest.mark.triton
@@ -19,10 +20,11 @@ PREFIXES = ("MXBAI_", "MIXEDBREAD_", "OPENAI_")
 
 
 @pytest.mark.parametrize("program", sorted(PROGRAMS.glob("*.*")), ids=lambda path: path.name)
-def test_the_program_finds_what_it_expects(service: Service, program: Path) -> None:
+def test_the_program_finds_what_it_expects(service: Service, program: Path, tmp_path: Path) -> None:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIXES)}
     ended = subprocess.run(
         [INTERPRETERS[program.suffix], program, str(urlsplit(service.url).port)],
-        env={k: v for k, v in os.environ.items() if not k.startswith(PREFIXES)},
+        env=inherited | tiktoken_cache.fill(tmp_path),
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,

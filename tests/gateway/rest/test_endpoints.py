@@ -472,6 +472,45 @@ async def test_an_answer_is_whole_whatever_its_size(client: httpx.AsyncClient, t
     assert int(response.headers["content-length"]) == len(response.content)
 
 
+HI_THERE = [6151, 1070]  # "hi there" in cl100k_base
+
+
+@pytest.mark.parametrize(
+    ("ids", "texts"),
+    [
+        (HI_THERE, ["hi there"]),
+        ([HI_THERE, [], [6151]], ["hi there", "", "hi"]),
+    ],
+    ids=["one-text", "several"],
+)
+async def test_token_ids_are_answered_as_their_texts(
+    client: httpx.AsyncClient, ids: object, texts: list[str]
+) -> None:
+    fields = {"prompt": "q: ", "encoding_format": ["float", "int8"], "dimensions": 64}
+    expected = (await embed(client, input=texts, **fields)).json()
+    assert expected == (await embed(client, input=ids, **fields)).json()
+
+
+async def test_token_ids_stand_for_no_more_bytes_than_a_body_has(
+    client: httpx.AsyncClient, app: Starlette
+) -> None:
+    many_spaces = 58_040  # 128 of them
+    response = await embed(client, input=[many_spaces] * 800)
+    assert (413, "payload_too_large") == (response.status_code, response.json()["error"]["code"])
+    assert not app.state.gateway.ledger.held_bytes()
+    assert (await embed(client, input=[many_spaces] * 700)).status_code == 200
+
+
+async def test_token_ids_can_be_refused(embedder: FakeEmbedder) -> None:
+    app = create_app(Settings(auth="off", token_ids="off"), embedder)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://gateway"
+    ) as client:
+        response = await embed(client, input=[HI_THERE])
+    assert response.status_code == 422
+    assert "GATEWAY_TOKEN_IDS" in response.json()["message"]
+
+
 async def test_the_schema_lists_every_route(client: httpx.AsyncClient, app: Starlette) -> None:
     schema = (await client.get("/openapi.json")).json()
     paths = {route.path.replace(":path", "") for route in app.routes if hasattr(route, "path")}
