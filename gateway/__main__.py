@@ -10,8 +10,12 @@ from gateway.listeners import open_listeners
 from gateway.server import create_gateway, listen_to_signals, serve
 from gateway.settings import VARIABLES, Settings, SettingsError, Variable
 from gateway.telemetry.logs import log_to_stderr
+from gateway.usage import command as usage_command
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"keys": key_command.main}
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "keys": key_command.main,
+    "usage": usage_command.main,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

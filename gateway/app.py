@@ -42,6 +42,8 @@ from gateway.telemetry.lines import FailureLine
 from gateway.telemetry.logs import log_of_loop
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.timeline import Timeline
+from gateway.usage.log import open_log
+from gateway.usage.meter import Meter
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def create_app(settings: Settings, embedder: Embedder) -> Starlette:
     """The ASGI app; it starts before its models do and answers 503 until they are ready.
 
-    Raises: SettingsError if the key file cannot be used, or a setting needs what is not installed.
+    Raises: SettingsError if the key file cannot be used, or a setting needs what is not installed;
+    OSError if there can be no usage log.
     """
     keys = open_keys(settings)
     catalogue, health = Catalogue(embedder), Health()
@@ -60,6 +63,12 @@ def create_app(settings: Settings, embedder: Embedder) -> Starlette:
         max_tokens=settings.max_inflight_tokens,
         small_tokens=settings.small_call_tokens,
         name_of=keys.name_of,
+    )
+    metrics = Metrics(
+        held_bytes=ledger.held_bytes,
+        held_tokens=ledger.held_tokens,
+        waiting_tokens=embedder.waiting_tokens,
+        triton_tokens=embedder.triton_tokens,
     )
     app = App(routes=_routes(), lifespan=_lifespan)
     app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
@@ -73,12 +82,8 @@ def create_app(settings: Settings, embedder: Embedder) -> Starlette:
         ledger=ledger,
         answers=Lane(settings.max_inflight_bytes // 2),
         estimates=Estimates(),
-        metrics=Metrics(
-            held_bytes=ledger.held_bytes,
-            held_tokens=ledger.held_tokens,
-            waiting_tokens=embedder.waiting_tokens,
-            triton_tokens=embedder.triton_tokens,
-        ),
+        metrics=metrics,
+        meter=Meter(metrics, open_log(settings)),
         vocabulary=find_vocabulary(settings.token_ids),
     )
     return app
@@ -132,7 +137,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
     asyncio.get_running_loop().set_exception_handler(log_of_loop)
     watcher = asyncio.create_task(gateway.readiness.watch())
-    yield
+    async with gateway.meter.running():
+        yield
     watcher.cancel()
     with suppress(asyncio.CancelledError):
         await watcher

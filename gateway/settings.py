@@ -132,6 +132,22 @@ class Settings:
         "Bit order of `binary` and `ubinary`. `lsb` is for stored vectors packed that way;"
         " mixing the two makes distances meaningless.",
     ] = "msb"
+    usage_log: Annotated[
+        str,
+        "Folder of the usage log: a line for every call that was answered with embeddings, whose"
+        " it was and its tokens, to bill from. It must exist, on a local disk: every answer waits"
+        " until its line is written. None keeps no log.",
+    ] = ""
+    usage_file_bytes: Annotated[
+        int,
+        "Bytes after which a new file of the usage log is begun; every process and every day of"
+        " UTC has files of its own.",
+    ] = 64 * 1024 * 1024
+    usage_sync_seconds: Annotated[
+        float,
+        "Seconds between two syncs of the usage log: what a loss of power may cost. The death of"
+        " the process costs nothing.",
+    ] = 1.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         "Least severe line that is logged; `info` logs every request.",

@@ -24,7 +24,7 @@ GATEWAY = [
     {"gateway.errors", "gateway.api_keys", "gateway.listeners"},
     {"gateway.settings"},
     {"gateway.access", "gateway.telemetry", "gateway.local"},
-    {"gateway.inference"},
+    {"gateway.inference", "gateway.usage"},
     {"gateway.rest"},
     {"gateway.app"},
     {"gateway.server", "gateway"},

@@ -32,6 +32,8 @@ from gateway.rest.vocabulary import Vocabulary
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.timeline import Timeline
+from gateway.usage.log import Use
+from gateway.usage.meter import Meter
 
 # Bytes of an answer that are handed to the server at once; it waits before it takes more.
 PART_BYTES = 256 * 1024
@@ -52,6 +54,7 @@ class Gateway:
     estimates: Estimates
     metrics: Metrics
     vocabulary: Vocabulary | None  # of token ids, if they are decoded
+    meter: Meter
 
 
 class JSONResponse(Response):
@@ -99,6 +102,7 @@ async def create_embeddings(request: Request) -> Response:
     call.timeline.ended("encode")
     body = render_response(response)
     call.timeline.ended("render")
+    gateway.meter.note(_use(request, model, call, tokens))  # written before the answer leaves
     return JSONResponse(body)
 
 
@@ -166,6 +170,19 @@ def _embedding_bytes(asked: EmbeddingRequest, model: ServedModel) -> int:
     dimensions = asked.dimensions if is_cut and asked.dimensions else model.dimensions
     names = number_formats_of(asked.formats)
     return sum(count_bytes(name, len(asked.texts), dimensions) for name in names)
+
+
+def _use(request: Request, model: ServedModel, call: EmbeddingCall, tokens: int) -> Use:
+    key: Key = request.state.key
+    return Use(
+        request_id=call.timeline.request_id,
+        key=key.name,
+        digest=key.digest.hex()[:8],
+        model=model.id,
+        revision=model.revision,
+        texts=len(call.texts),
+        tokens=tokens,
+    )
 
 
 def _dict_object(request: Request) -> str:

@@ -63,6 +63,14 @@ class Metrics:
             "Tokens fed to the encoder, as reported in usage.",
             ("model",),
         )
+        self.usage_calls, self.usage_texts, self.usage_tokens = (
+            self._by_labels(Counter, f"gateway_usage_{what}", meaning, ("key", "model"))
+            for what, meaning in (
+                ("calls", "Calls answered with embeddings."),
+                ("texts", "Texts of these calls."),
+                ("tokens", "Tokens of these calls, as reported in usage."),
+            )
+        )
         self.upstream_errors = self._by_labels(
             Counter,
             "gateway_upstream_errors",
