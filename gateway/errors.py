@@ -5,7 +5,8 @@ GatewayError
 │  ├─ MalformedBody        400  not UTF-8 JSON, not an object
 │  ├─ MalformedRequest     400  not HTTP
 │  ├─ UndecodableBody      400  not what its Content-Encoding says
-│  ├─ Unauthorized         401  no key, or an unknown one
+│  ├─ Unauthorized         401  no key, or an unknown one; KeyExpired
+│  ├─ Forbidden            403  the key is not for this model
 │  ├─ NotFound             404  NoSuchRoute, ModelNotFound (GET only); MethodNotAllowed 405
 │  ├─ BodyTooLarge         413
 │  ├─ UnsupportedEncoding  415  a Content-Encoding that is not read here
@@ -81,12 +82,36 @@ class Unauthorized(ClientError):
     status, type, code = 401, "unauthorized_error", "invalid_api_key"
     openai_type = "authentication_error"
 
-    def __init__(self) -> None:
-        super().__init__("a valid API key is required in the Authorization header")
+    def __init__(
+        self, message: str = "a valid API key is required in the Authorization header"
+    ) -> None:
+        super().__init__(message)
 
     @property
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": "Bearer"}
+
+
+class KeyExpired(Unauthorized):
+    """A known API key after its time: who has it may know.
+
+    since  the moment, as ISO 8601
+    """
+
+    code = "expired_api_key"
+
+    def __init__(self, since: str) -> None:
+        super().__init__(f"this API key expired at {since}")
+
+
+class Forbidden(ClientError):
+    """The API key is not for this model."""
+
+    status, type, code = 403, "forbidden_error", "forbidden"
+    openai_type = "permission_error"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"this API key is not for the model {model!r}; GET /v1/models lists its")
 
 
 class NotFound(ClientError):

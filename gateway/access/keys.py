@@ -2,12 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-from gateway.errors import Unauthorized
+from gateway.errors import KeyExpired, Unauthorized
 
 _BEARER = re.compile(r"bearer +", re.IGNORECASE)
 
@@ -58,9 +58,15 @@ def unnamed_key(digest: bytes) -> Key:
 
 
 class Keys:
-    """The keys that are let in now; replaced as a whole, so that no call meets half of them."""
+    """The keys that are let in now; replaced as a whole, so that no call meets half of them.
 
-    def __init__(self, keys: Iterable[Key] = ()) -> None:
+    now  the wall clock, which alone tells when a key expires
+    """
+
+    def __init__(
+        self, keys: Iterable[Key] = (), now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._now = now
         self.replace(keys)
 
     def replace(self, keys: Iterable[Key]) -> None:
@@ -73,13 +79,15 @@ class Keys:
         How long the look-up takes depends on digests hashed with a secret of this process, so it
         tells nothing about a key, and does not grow with their number.
 
-        Raises: Unauthorized.
+        Raises: Unauthorized, KeyExpired.
         """
         sent = _BEARER.sub("", (authorization or "").strip(), count=1)
         # Headers arrive as latin-1; a key of other characters was sent as its UTF-8 bytes.
         key = self._by_digest.get(hashlib.sha256(sent.encode("latin-1")).digest())
         if key is None:
             raise Unauthorized
+        if key.expires is not None and key.expires <= self._now():
+            raise KeyExpired(key.expires.isoformat())
         return key
 
     def name_of(self, digest: bytes) -> str:

@@ -9,11 +9,18 @@ from typing import Literal, cast, get_args
 
 import orjson
 
-from gateway.errors import AmbiguousModel, TritonUnavailable, UnknownModel, UpstreamError
+from gateway.errors import (
+    AmbiguousModel,
+    Forbidden,
+    TritonUnavailable,
+    UnknownModel,
+    UpstreamError,
+)
 from gateway.inference.embedder import CPU_TOKENS, Embedder, Ensemble, Repository, State
 from gateway.inference.names import NameIndex, check_name, folder_of_step, names_of
 from gateway.inference.prompts import Prompts, read_prompts
 
+Allowed = Callable[[str], bool]  # whether a caller may use the model of an id
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 
 # Seconds between two looks for a name that nobody knows.
@@ -135,29 +142,33 @@ class Catalogue:
         """The names that mean this model and no other."""
         return self._index.names_of(model)
 
-    async def find(self, name: str) -> ServedModel | None:
+    async def find(self, name: str, allowed: Allowed = lambda _: True) -> ServedModel | None:
         """The model of this id, short name or alias; None if it is not served.
 
-        Raises: AmbiguousModel; TritonUnavailable while that is not known.
+        Among several, those that the caller may use count.
+
+        Raises: AmbiguousModel, Forbidden; TritonUnavailable while that is not known.
         """
         models = self._index.find(name)
         if not models and not self._is_away:  # it may have come since Triton was asked
             await self._look_again()
             models = self._index.find(name)
+        if models and not (models := [model for model in models if allowed(model.id)]):
+            raise Forbidden(name)
         if len(models) > 1:
             raise AmbiguousModel(name, (model.id for model in models))
         if not models and self._may_come(name):
             raise TritonUnavailable("the models are not loaded yet")
         return models[0] if models else None
 
-    async def resolve(self, name: str) -> ServedModel:
-        """The model a client means.
+    async def resolve(self, name: str, allowed: Allowed = lambda _: True) -> ServedModel:
+        """The model a client means; he is told of no other than those that he may use.
 
-        Raises: AmbiguousModel, TritonUnavailable, UnknownModel.
+        Raises: AmbiguousModel, Forbidden, TritonUnavailable, UnknownModel.
         """
-        model = await self.find(name)
+        model = await self.find(name, allowed)
         if model is None:
-            raise UnknownModel(name, (model.id for model in self._models.values()))
+            raise UnknownModel(name, filter(allowed, (model.id for model in self.models)))
         return model
 
     def _may_come(self, name: str) -> bool:

@@ -121,7 +121,7 @@ async def _receive(
     if vocabulary and asked.token_ids:
         texts = await vocabulary.decode(asked.token_ids, max_bytes, entry.hold)
         asked = replace(asked, texts=texts, token_ids=())
-    model = await gateway.catalogue.resolve(asked.model)
+    model = await gateway.catalogue.resolve(asked.model, request.state.key.may_use)
     return _prepare(request, asked, model, entry), model, asked.formats
 
 
@@ -195,24 +195,26 @@ def _dict_object(request: Request) -> str:
 
 
 async def list_models(request: Request) -> Response:
-    """GET /v1/models."""
-    _authorize(request)
+    """GET /v1/models: those that the key may use."""
+    key = _authorize(request)
     catalogue = _gateway(request).catalogue
     if not catalogue.models and catalogue.troubles():
         raise TritonUnavailable("the models are not loaded yet")
     body = {
         "object": "list",
-        "data": [_model_object(model, catalogue) for model in catalogue.models],
+        "data": [
+            _model_object(model, catalogue) for model in catalogue.models if key.may_use(model.id)
+        ],
     }
     return JSONResponse(orjson.dumps(body))
 
 
 async def retrieve_model(request: Request) -> Response:
     """GET /v1/models/{id}; the slash of an id may arrive raw or as %2F."""
-    _authorize(request)
+    key = _authorize(request)
     name = request.path_params["id"]
     catalogue = _gateway(request).catalogue
-    model = await catalogue.find(name)
+    model = await catalogue.find(name, key.may_use)
     if model is None:
         raise ModelNotFound(f"model {name!r} is not served")
     return JSONResponse(orjson.dumps(_model_object(model, catalogue)))
@@ -282,7 +284,7 @@ def _gateway(request: Request) -> Gateway:
 def _authorize(request: Request) -> Key:
     """The caller's key, which is noted in the state of the request.
 
-    Raises: Unauthorized.
+    Raises: Unauthorized, KeyExpired.
     """
     gateway = _gateway(request)
     if gateway.settings.auth == "off":

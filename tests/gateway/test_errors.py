@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from gateway.errors import (
 from gateway.inference.embedder import Ensemble, Repository
 from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder
 from tests.gateway.conftest import KEYS
+from tests.gateway.key_tables import Bare, key_table, write_keys
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +61,13 @@ ROWS = [
         headers={"www-authenticate": "Bearer"}, authorization=""),
     Row("unknown key", 401, "unauthorized_error", "invalid_api_key", None, "authentication_error",
         headers={"www-authenticate": "Bearer"}, authorization="Bearer wrong"),
+    Row("expired key", 401, "unauthorized_error", "expired_api_key", None, "authentication_error",
+        headers={"www-authenticate": "Bearer"}, authorization="Bearer EXPIRED"),
+    Row("a model that is not for the key", 403, "forbidden_error", "forbidden", None,
+        "permission_error", authorization="Bearer NARROW", fields={"model": FIXED}),
+    Row("an unknown model of a key", 422, "model_not_found_error", "model_not_found", "model",
+        INVALID, details={"model": "x", "available": [MODEL]}, authorization="Bearer NARROW",
+        fields={"model": "x"}),
     Row("unknown route", 404, "not_found_error", "not_found", None, "not_found_error",
         path="/v1/reranking", details={"method": "POST", "path": "/v1/reranking", "routes": [
             "POST /v1/embeddings", "GET /metrics", "GET /openapi.json", "GET /health/live",
@@ -128,6 +137,16 @@ def embedder() -> FakeEmbedder:
         Ensemble("org--fixed", parameters=FIXED_PARAMETERS),
     ]
     return FakeEmbedder(Repository(ensembles))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    file = write_keys(
+        tmp_path / "keys.toml",
+        key_table("EXPIRED", expires=Bare("2026-01-01")),
+        key_table("NARROW", models=[MODEL]),
+    )
+    return Settings(api_keys=KEYS, api_keys_file=file, max_body_bytes=100_000)
 
 
 async def send(client: httpx.AsyncClient, row: Row) -> httpx.Response:

@@ -1,11 +1,12 @@
 """API keys, known by their digests."""
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gateway.access.keys import ANYBODYS_KEY, Key, Keys, unnamed_key
-from gateway.errors import Unauthorized
+from gateway.errors import KeyExpired, Unauthorized
 from gateway.settings import Settings
 
 
@@ -78,6 +79,15 @@ def test_a_key_may_use_the_models_of_its_list() -> None:
     assert Key("all").may_use("org/model")
     assert Key("one", models=frozenset({"org/model"})).may_use("org/model")
     assert not Key("one", models=frozenset({"org/model"})).may_use("org/other")
+
+
+def test_a_key_expires_when_it_says() -> None:
+    now = expires = datetime(2027, 1, 1, tzinfo=UTC)
+    keys = Keys([Key("soon", digest_of("KEY"), expires=expires)], now=lambda: now)
+    with pytest.raises(KeyExpired, match=r"expired at 2027-01-01T00:00:00\+00:00"):
+        keys.check("KEY")
+    now -= timedelta(microseconds=1)  # a clock that is set back lets it in again
+    assert keys.check("KEY").name == "soon"
 
 
 def test_only_digests_are_kept_and_they_do_not_show() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.errors import AmbiguousModel, TritonUnavailable, UnknownModel
+from gateway.errors import AmbiguousModel, Forbidden, TritonUnavailable, UnknownModel
 from gateway.inference.catalogue import Catalogue, ServedModel, describe
 from gateway.inference.embedder import Ensemble, Repository, State
 from gateway.inference.prompts import Prompts
@@ -135,6 +135,22 @@ async def test_an_unknown_name_lists_what_is_served() -> None:
         await catalogue.resolve("a@0123456789ab-tokenizer")
     details = {"model": "a@0123456789ab-tokenizer", "available": ["a", "b"]}
     assert details == caught.value.details
+
+
+async def test_a_caller_is_told_of_no_model_but_those_that_he_may_use() -> None:
+    catalogue = await catalogue_of(*map(ensemble, ("a/model", "b/model", "c/model", "d/other")))
+
+    def allowed(id: str) -> bool:
+        return id in ("a/model", "b/model")
+
+    with pytest.raises(AmbiguousModel, match="may be any of a/model, b/model: send"):
+        await catalogue.resolve("model", allowed)
+    with pytest.raises(UnknownModel, match=r"available: a/model, b/model$"):
+        await catalogue.resolve("nope", allowed)
+    for name in ("c/model", "d/other", "other"):
+        with pytest.raises(Forbidden):
+            await catalogue.resolve(name, allowed)
+    assert (await catalogue.resolve("model", "a/model".__eq__)).id == "a/model"
 
 
 async def test_known_models_stay_known_while_triton_is_away() -> None:
