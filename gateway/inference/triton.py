@@ -161,7 +161,7 @@ class TritonEmbedder:
         tokens = sum(call.token_estimates[index] for index in chunk)
         await lane.take(call.entry.caller, tokens)
         call.entry.send(tokens)
-        call.timeline.took_turn()
+        call.timeline.ended("queue")
         task = asyncio.create_task(self._infer(call, chunk, lane, tokens))
         self._running.add(task)
         task.add_done_callback(self._forget)
@@ -174,10 +174,12 @@ class TritonEmbedder:
     ) -> service_pb2.ModelInferResponse:
         """Triton's answer for one chunk, which holds its place in the lane until then."""
         try:
-            with map_rpc_errors(call):
+            inference = call.timeline.infer(self._address, len(chunk), tokens)
+            with inference, map_rpc_errors(call):
                 request = build_request(call, chunk)
                 answer = await self._stub.ModelInfer(request, timeout=LOST_SECONDS)
-            if (more := count_tokens(answer) - tokens) > 0:
+            inference.tokens = count_tokens(answer)
+            if (more := inference.tokens - tokens) > 0:
                 lane.charge(call.entry.caller, more)
             return answer
         finally:

@@ -55,11 +55,14 @@ class RequestScope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                milliseconds = (perf_counter() - timeline.started) * 1000
+                seconds = perf_counter() - timeline.started
                 message["headers"] += [
                     (b"x-request-id", timeline.request_id.encode()),
-                    (b"x-total-time", b"%.2f" % milliseconds),
+                    (b"x-total-time", b"%.2f" % (seconds * 1000)),
                 ]
+                if timeline.ends:
+                    timing = timeline.server_timing(seconds)
+                    message["headers"].append((b"server-timing", timing.encode()))
             await send(message)
 
         with self._metrics.in_flight.track_inprogress():
@@ -80,6 +83,7 @@ class RequestScope:
         route = getattr(scope.get("route"), "name", "unknown")
         self._metrics.requests(route, status).inc()
         self._metrics.duration(route).observe(seconds)
+        self._metrics.observe(timeline)
         state = scope["state"]
         key = state["key"].name if "key" in state else "-"
         if key != "-":

@@ -9,7 +9,13 @@ from starlette.types import ASGIApp
 ORIGINS_HINT = "; pages of other origins may call it if GATEWAY_ALLOWED_ORIGINS names theirs"
 
 # Of an answer, for the scripts of a page to read; of a request, whatever SDKs send.
-_EXPOSED_HEADERS = ("x-request-id", "x-total-time", "x-should-retry", "Retry-After")
+_EXPOSED_HEADERS = (
+    "x-request-id",
+    "x-total-time",
+    "Server-Timing",
+    "x-should-retry",
+    "Retry-After",
+)
 
 
 def allow_origins(app: ASGIApp, origins: Collection[str]) -> ASGIApp:

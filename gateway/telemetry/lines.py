@@ -41,7 +41,7 @@ class AccessLine:
             "model": line.model,
             "texts": line.texts,
             "tokens": line.tokens,
-            "chunks": line.chunks,
+            "chunks": len(line.inferences),
         }
         fields |= {name: value for name, value in optional.items() if value}
         stages = line.seconds().items()

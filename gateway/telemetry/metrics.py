@@ -10,11 +10,19 @@ from typing import Any, TypeAlias, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from gateway.telemetry.histograms import Histograms
+from gateway.telemetry.timeline import Timeline
+
 T = TypeVar("T", Counter, Histogram, Gauge)
 Reading: TypeAlias = Callable[[], Mapping[tuple[str, ...], int]]  # values of the labels → number
 
 # Seconds; from a cached single text to the default timeout.
 DURATION_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+# Seconds; parsing one text takes a tenth of a millisecond.
+STAGE_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, *DURATION_BUCKETS)
+# From a question to more than the default settings let through.
+TEXTS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+TOKENS_BUCKETS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 
 
 class Metrics:
@@ -77,6 +85,36 @@ class Metrics:
             "Calls that failed at Triton or for want of capacity.",
             ("code",),
         )
+        self.rejected = self._by_labels(
+            Counter,
+            "gateway_rejected",
+            "Requests answered with an error, by its code.",
+            ("reason", "model"),
+        )
+        self._stage = Histograms(
+            self.registry,
+            "gateway_stage_seconds",
+            "Stages of calls for embeddings, one after the other.",
+            ("stage", "model"),
+            STAGE_BUCKETS,
+        )
+        self._texts_per_call = Histograms(
+            self.registry, "gateway_texts_per_call", "Texts of a call.", ("model",), TEXTS_BUCKETS
+        )
+        self._chunk_seconds = Histograms(
+            self.registry,
+            "gateway_chunk_seconds",
+            "From sending a chunk to Triton to its answer.",
+            ("model", "triton"),
+            DURATION_BUCKETS,
+        )
+        self._chunk_tokens = Histograms(
+            self.registry,
+            "gateway_chunk_tokens",
+            "Tokens of a chunk.",
+            ("model", "triton"),
+            TOKENS_BUCKETS,
+        )
         self._readings = [
             _Gauges(self.registry, held_bytes, "gateway_held_bytes",
                     "Bytes of bodies, texts and embeddings of calls in flight.", "key"),
@@ -95,6 +133,22 @@ class Metrics:
         """A function of the labels' values."""
         instrument = kind(name, meaning, labels, registry=self.registry, **options)
         return cache(instrument.labels)
+
+    def observe(self, timeline: Timeline) -> None:
+        """What one request took, when it is over."""
+        model = timeline.model
+        if timeline.error:
+            self.rejected(timeline.error, model).inc()
+        if not model:
+            return
+        self._texts_per_call.observe(timeline.texts, model)
+        for stage, seconds in timeline.seconds().items():
+            self._stage.observe(seconds, stage, model)
+        for inference in timeline.inferences:
+            if inference.ended:
+                seconds = inference.ended - inference.began
+                self._chunk_seconds.observe(seconds, model, inference.triton)
+                self._chunk_tokens.observe(inference.tokens, model, inference.triton)
 
     def render(self) -> bytes:
         """All instruments in Prometheus' text format."""

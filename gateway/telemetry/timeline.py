@@ -6,7 +6,10 @@ line in the access log, metrics, `Server-Timing`, traces.
 
 from dataclasses import dataclass, field
 from time import perf_counter
+from types import TracebackType
 from typing import Literal, get_args
+
+from gateway.errors import GatewayError
 
 # In their order: its body comes and is parsed; chunks wait for their turn, or the answer for room;
 # Triton has the last chunk; numbers are encoded; JSON is written.
@@ -15,32 +18,61 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 @dataclass(slots=True)
+class Inference:
+    """A chunk that a Triton was asked for, from the question to the answer.
+
+    triton  its address
+    tokens  estimated, until Triton has counted them
+    error   the code of what came instead of an answer, empty if one came
+    """
+
+    triton: str
+    texts: int
+    tokens: int
+    began: float = 0.0
+    ended: float = 0.0
+    error: str = ""
+
+    def __enter__(self) -> "Inference":
+        self.began = perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.ended = perf_counter()
+        if error is not None:
+            self.error = error.code if isinstance(error, GatewayError) else GatewayError.code
+
+
+@dataclass(slots=True)
 class Timeline:
     """Of one request; only calls for embeddings have stages.
 
-    model   its id, empty until it is known that it is served
-    tokens  as fed to the encoder
-    chunks  that Triton got
-    error   the code of the answer, empty if all went well
+    model       its id, empty until it is known that it is served
+    tokens      as fed to the encoder
+    inferences  what Triton was asked for; some may end after the request, or never
+    error       the code of the answer, empty if all went well
     """
 
     request_id: str
     model: str = ""
     texts: int = 0
     tokens: int = 0
-    chunks: int = 0
     error: str = ""
     started: float = field(default_factory=perf_counter)
     ends: list[tuple[Stage, float]] = field(default_factory=list)
+    inferences: list[Inference] = field(default_factory=list)
 
     def ended(self, stage: Stage) -> None:
         """What went on since the last stage ended, or the request began, was `stage`."""
         self.ends.append((stage, perf_counter()))
 
-    def took_turn(self) -> None:
-        """Triton gets a chunk."""
-        self.chunks += 1
-        self.ended("queue")
+    def infer(self, triton: str, texts: int, tokens: int) -> Inference:
+        """A chunk on its way to a Triton; entered when it is sent, left with its answer."""
+        inference = Inference(triton, texts, tokens)
+        self.inferences.append(inference)
+        return inference
 
     def failed(self, code: str) -> None:
         """It goes no further than the stage that follows the last one."""
@@ -58,3 +90,13 @@ class Timeline:
             seconds[stage] = seconds.get(stage, 0.0) + end - since
             since = end
         return seconds
+
+    def server_timing(self, seconds: float) -> str:
+        """The value of the header of that name, as browsers show it: milliseconds.
+
+        seconds  since the request began
+
+        Source: W3C, Server Timing, section 3.
+        """
+        stages = [f"{stage};dur={took * 1000:.2f}" for stage, took in self.seconds().items()]
+        return ", ".join([*stages, f"total;dur={seconds * 1000:.2f}"])

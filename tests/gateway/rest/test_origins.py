@@ -71,7 +71,13 @@ async def test_a_page_reads_answers_and_errors(
     for answer in answers:
         assert answer.headers["access-control-allow-origin"] == ORIGIN
         exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
-        assert {"x-request-id", "x-total-time", "retry-after", "x-should-retry"} == set(exposed)
+        assert {
+            "x-request-id",
+            "x-total-time",
+            "server-timing",
+            "retry-after",
+            "x-should-retry",
+        } == set(exposed)
         assert "x-request-id" in answer.headers
         assert answer.headers["vary"] == "Origin"
 
