@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import cache
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -35,6 +34,7 @@ from gateway.rest.contract import render_error
 from gateway.rest.endpoints import Gateway, JSONResponse
 from gateway.rest.middleware import RequestScope
 from gateway.rest.origins import ORIGINS_HINT, allow_origins, is_preflight
+from gateway.rest.pages.routes import page_routes
 from gateway.rest.paths import CanonicalPaths, asked_path, nearest_first
 from gateway.rest.vocabulary import find_vocabulary
 from gateway.settings import Settings
@@ -70,7 +70,7 @@ def create_app(settings: Settings, embedder: Embedder) -> Starlette:
         waiting_tokens=embedder.waiting_tokens,
         triton_tokens=embedder.triton_tokens,
     )
-    app = App(routes=_routes(), lifespan=_lifespan)
+    app = App(routes=_routes(settings), lifespan=_lifespan)
     app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
     app.state.gateway = Gateway(
         settings=settings,
@@ -102,7 +102,8 @@ class App(Starlette):
         return allow_origins(app, origins) if origins else app
 
 
-def _routes() -> list[Route]:
+def _routes(settings: Settings) -> list[Route]:
+    front = [Route("/", endpoints.info)] if settings.pages == "off" else page_routes(settings)
     return [
         *_versioned("/embeddings", endpoints.create_embeddings, "POST"),
         *_versioned("/models", endpoints.list_models),
@@ -112,7 +113,7 @@ def _routes() -> list[Route]:
         Route("/health/ready", endpoints.ready),
         Route("/metrics", endpoints.metrics),
         Route("/openapi.json", endpoints.openapi),
-        Route("/", endpoints.info),
+        *front,
     ]
 
 
@@ -121,10 +122,10 @@ def _versioned(path: str, endpoint: Endpoint, method: str = "GET") -> list[Route
     return [Route(prefix + path, endpoint, methods=[method]) for prefix in ("/v1", "")]
 
 
-@cache
-def _told_routes() -> list[str]:
+def _told_routes(app: Starlette) -> list[str]:
     """What is told to who asks for another one: `METHOD /path`, no twins without /v1."""
-    methods = {route.path: min(route.methods or ()) for route in _routes()}  # not HEAD
+    routes = [route for route in app.routes if isinstance(route, Route) and route.include_in_schema]
+    methods = {route.path: min(route.methods or ()) for route in routes}  # not HEAD
     return [
         f"{method} {path.replace(':path', '')}"
         for path, method in methods.items()
@@ -163,7 +164,9 @@ def _translate(request: Request, exception: Exception) -> GatewayError:
             return exception
         case HTTPException(status_code=404):
             path = asked_path(request.scope)
-            return NoSuchRoute(request.method[:20], path, nearest_first(path, _told_routes()))
+            return NoSuchRoute(
+                request.method[:20], path, nearest_first(path, _told_routes(request.app))
+            )
         case HTTPException(status_code=405):
             allowed = (exception.headers or {}).get("Allow", "")
             hint = ORIGINS_HINT if is_preflight(request) else ""

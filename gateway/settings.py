@@ -148,6 +148,10 @@ class Settings:
         "Seconds between two syncs of the usage log: what a loss of power may cost. The death of"
         " the process costs nothing.",
     ] = 1.0
+    pages: Annotated[
+        Literal["on", "off"],
+        "`off` serves no page for people: `/` is JSON to browsers too.",
+    ] = "on"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         "Least severe line that is logged; `info` logs every request.",

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DISTRIBUTION = "triton-embeddings"
+PAGE_SUFFIXES = {".html", ".css", ".js", ".svg"}
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +34,18 @@ def test_the_wheel_holds_exactly_our_packages(wheel_files: list[str]) -> None:
     assert top == {"gateway", "export"}
 
 
-def test_every_module_and_every_step_is_in_the_wheel(wheel_files: list[str]) -> None:
+def test_every_module_every_step_and_every_page_is_in_the_wheel(wheel_files: list[str]) -> None:
     modules = [
         str(file.relative_to(ROOT))
         for package in ("gateway", "export")
         for file in (ROOT / package).rglob("*.py")
     ]
+    pages = ROOT / "gateway" / "rest" / "pages"
+    parts = [str(f.relative_to(ROOT)) for f in pages.iterdir() if f.suffix in PAGE_SUFFIXES]
     steps = [f"export/{file.relative_to(ROOT)}" for file in ROOT.glob("model_repository/*/1/*.py")]
     assert steps
-    assert {*modules, *steps, "gateway/py.typed", "export/py.typed"} <= set(wheel_files)
+    assert parts
+    assert {*modules, *steps, *parts, "gateway/py.typed", "export/py.typed"} <= set(wheel_files)
 
 
 def test_no_weights_are_in_the_wheel(wheel_files: list[str]) -> None:

@@ -1,0 +1,28 @@
+// Texts to begin with: four subjects of six, so that the matrix has something to show.
+
+export const SAMPLES = [
+  "Why is bread so tasty?",
+  "The crust browns when sugars and proteins meet the heat of the oven.",
+  "A sourdough starter needs flour, water and a week of patience.",
+  "Wie backe ich ein Roggenbrot ohne Hefe?",
+  "Knead the dough until it is smooth and springs back.",
+  "Steam in the first minutes gives a loaf its shine.",
+  "An index of vectors finds the nearest neighbours of a query.",
+  "Full-text search matches words, semantic search matches meaning.",
+  "How do I keep my search index in step with the database?",
+  "Quantized embeddings take a fraction of the memory.",
+  "Recall is the share of true neighbours that a search returns.",
+  "Reranking reads the query and each candidate together.",
+  "The moon pulls the oceans and makes the tides.",
+  "Saturn's rings are mostly ice, some of it as fine as dust.",
+  "Warum ist der Himmel blau?",
+  "A comet grows its tail when it comes near the sun.",
+  "Light from the nearest star travels more than four years to us.",
+  "When is the next total solar eclipse?",
+  "The violin section tunes to the oboe's A.",
+  "A fugue hands its theme from voice to voice.",
+  "Jazz players agree on the chords and improvise the rest.",
+  "How long does it take to learn the piano?",
+  "The drummer keeps the time that everybody else bends.",
+  "Eine Sonate hat meist drei oder vier Sätze.",
+];
