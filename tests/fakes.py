@@ -106,6 +106,7 @@ class FakeEmbedder:
     cancelled: int = 0
 
     async def embed(self, call: EmbeddingCall) -> Embeddings:
+        call.entry.admit(sum(call.token_estimates))
         self.calls.append(call)
         try:
             await asyncio.sleep(self.pause_seconds)

@@ -27,7 +27,7 @@ class EmbeddingCall:
     model            id of the model
     ensemble         Triton's name of it
     texts            N texts in UTF-8, prompt included
-    token_estimates  N guesses at what each text costs, in tokens; admitted by the entry
+    token_estimates  N guesses at what each text costs, in tokens
     number_formats       the arrays wanted
     dimensions       d as the caller asks for it, for the model to allow; None for its native size
     entry            of this call in the ledger
@@ -91,6 +91,7 @@ class Embedder(Protocol):
     async def embed(self, call: EmbeddingCall) -> Embeddings:
         """The embeddings of one call, or a GatewayError.
 
+        First it takes room in the ledger for what is left to do.
         Cancelled, it drops what has not begun; what has begun stays in the ledger until its end.
         """
         ...

@@ -111,6 +111,7 @@ class TritonEmbedder:
 
         Raises: UpstreamError, InputTooLong, InvalidDimensions, DimensionsNotSupported.
         """
+        call.entry.admit(sum(call.token_estimates))
         max_tokens, max_texts = chunking.limits(
             self._chunk_tokens, self._chunk_texts, call.micro_batch_tokens
         )

@@ -81,7 +81,6 @@ async def create_embeddings(request: Request) -> Response:
     request.state.exits.callback(entry.close)
     async with asyncio.timeout(gateway.settings.timeout_seconds):
         call, model, formats = await _receive(request, entry)
-        entry.admit(sum(call.token_estimates))
         call.timeline.ended("read")
         embeddings = await run_unless_hung_up(request, _embed(request, call, formats))
     gateway.estimates.learn(

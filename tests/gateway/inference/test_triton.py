@@ -72,7 +72,6 @@ def call_for(
 ) -> EmbeddingCall:
     estimates = [min(len(text) // 3 + 2, 512) for text in texts]
     entry = (ledger or roomy_ledger()).open(caller)
-    entry.admit(sum(estimates))
     fields: dict[str, Any] = {
         "model": MODEL,
         "ensemble": ENSEMBLE,
