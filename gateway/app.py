@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.access.key_source import open_keys
+from gateway.access.key_source import KeySource
 from gateway.access.ledger import Ledger
 from gateway.errors import (
     ClientError,
@@ -56,25 +57,27 @@ def create_app(settings: Settings, embedder: Embedder) -> Starlette:
     Raises: SettingsError if the key file cannot be used, or a setting needs what is not installed;
     OSError if there can be no usage log.
     """
-    keys = open_keys(settings)
+    key_source = KeySource(settings)
     catalogue, health = Catalogue(embedder), Health()
     ledger = Ledger(
         max_bytes=settings.max_inflight_bytes,
         max_tokens=settings.max_inflight_tokens,
         small_tokens=settings.small_call_tokens,
-        name_of=keys.name_of,
+        name_of=key_source.keys.name_of,
     )
     metrics = Metrics(
         held_bytes=ledger.held_bytes,
         held_tokens=ledger.held_tokens,
         waiting_tokens=embedder.waiting_tokens,
         triton_tokens=embedder.triton_tokens,
+        key_file_valid=lambda: key_source.is_valid,
+        key_file_loaded=lambda: key_source.loaded_at,
     )
     app = App(routes=_routes(settings), lifespan=_lifespan)
     app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
     app.state.gateway = Gateway(
         settings=settings,
-        keys=keys,
+        key_source=key_source,
         embedder=embedder,
         catalogue=catalogue,
         health=health,
@@ -137,13 +140,22 @@ def _told_routes(app: Starlette) -> list[str]:
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
     asyncio.get_running_loop().set_exception_handler(log_of_loop)
-    watcher = asyncio.create_task(gateway.readiness.watch())
+    watchers = [
+        asyncio.create_task(gateway.readiness.watch()),
+        asyncio.create_task(gateway.key_source.watch(partial(_served_models, gateway.catalogue))),
+    ]
     async with gateway.meter.running():
         yield
-    watcher.cancel()
-    with suppress(asyncio.CancelledError):
-        await watcher
+    for watcher in watchers:
+        watcher.cancel()
+        with suppress(asyncio.CancelledError):
+            await watcher
     await gateway.embedder.close()
+
+
+def _served_models(catalogue: Catalogue) -> list[str]:
+    """Ids of all models, or none while some are to come."""
+    return [] if catalogue.troubles() else [model.id for model in catalogue.models]
 
 
 def _answer(request: Request, exception: Exception) -> Response:

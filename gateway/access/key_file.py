@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.access.keys import Key, unnamed_key
-from gateway.api_keys import InvalidKey, is_toml, read_digest, read_key_lines, read_text
+from gateway.api_keys import InvalidKey, is_toml, read_digest, read_key_lines
 
 # Of names, which are labels of metrics and fields of logs.
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -32,13 +32,12 @@ MAX_LIMIT = 10**12
 _FIELDS = ("name", "digest", "models", "requests_per_minute", "tokens_per_minute", "expires")
 
 
-def read_keys_of(path: Path) -> list[Key]:
-    """The keys of a file of either kind.
+def parse_keys(file: Path, text: str) -> list[Key]:
+    """The keys of a text that stood in a file.
 
-    Raises: InvalidKey, OSError.
+    Raises: InvalidKey.
     """
-    text = read_text(path)
-    if is_toml(path):
+    if is_toml(file):
         return read_key_tables(text)
     return [unnamed_key(entry.digest) for entry in read_key_lines(text)]
 

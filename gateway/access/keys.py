@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -72,6 +72,9 @@ class Keys:
     def replace(self, keys: Iterable[Key]) -> None:
         """Lets in these from now on, and no others; calls that were let in before go on."""
         self._by_digest = {key.digest: key for key in keys}
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._by_digest.values())
 
     def check(self, authorization: str | None) -> Key:
         """The key in `Bearer KEY` or a bare `KEY`, if it is known.

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.access.keys import ANYBODYS_KEY, Caller, Key, Keys
+from gateway.access.key_source import KeySource
+from gateway.access.keys import ANYBODYS_KEY, Caller, Key
 from gateway.access.ledger import Entry, Ledger
 from gateway.errors import ModelNotFound, TritonUnavailable
 from gateway.inference.catalogue import Catalogue, ServedModel
@@ -44,7 +45,7 @@ class Gateway:
     """What the endpoints work with; one per app, at `app.state.gateway`."""
 
     settings: Settings
-    keys: Keys
+    key_source: KeySource
     embedder: Embedder
     catalogue: Catalogue
     health: Health
@@ -289,6 +290,6 @@ def _authorize(request: Request) -> Key:
     if gateway.settings.auth == "off":
         key = ANYBODYS_KEY
     else:
-        key = gateway.keys.check(request.headers.get("authorization"))
+        key = gateway.key_source.keys.check(request.headers.get("authorization"))
     request.state.key = key
     return key

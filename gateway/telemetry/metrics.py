@@ -1,7 +1,7 @@
 """Every instrument of the gateway, declared in one place.
 
-Labels come from closed sets: route names, statuses, served models, error codes, known API keys by
-the first digits of their digests.
+Labels come from closed sets: route names, statuses, served models, error codes, names of known API
+keys.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,6 +35,7 @@ class Metrics:
     held_tokens     tells the tokens held, by key and stage
     waiting_tokens  tells the tokens that wait, by lane
     triton_tokens   tells the tokens that Triton has, by lane
+    key_file_valid  tells whether the keys are those of the key file, key_file_loaded since when
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class Metrics:
         held_tokens: Reading,
         waiting_tokens: Reading,
         triton_tokens: Reading,
+        key_file_valid: Callable[[], bool] = lambda: True,
+        key_file_loaded: Callable[[], float] = float,
     ) -> None:
         self.registry = CollectorRegistry()
         self.requests = self._by_labels(
@@ -79,6 +82,16 @@ class Metrics:
                 ("tokens", "Tokens of these calls, as reported in usage."),
             )
         )
+        for name, meaning, read in (
+            (
+                "valid",
+                "Whether the keys that are let in are those of the key file.",
+                key_file_valid,
+            ),
+            ("loaded_timestamp_seconds", "When the key file was taken up last.", key_file_loaded),
+        ):
+            gauge = Gauge(f"gateway_key_file_{name}", meaning, registry=self.registry)
+            gauge.set_function(read)
         self.upstream_errors = self._by_labels(
             Counter,
             "gateway_upstream_errors",

@@ -4,6 +4,10 @@ import hashlib
 import json
 from pathlib import Path
 
+from gateway.access.key_file import parse_keys
+from gateway.access.keys import Key
+from gateway.api_keys import read_text
+
 
 def key_table(key: str, **fields: object) -> str:
     """The table of a key in a file, called by the key in small letters."""
@@ -24,3 +28,8 @@ def write_keys(file: Path, *tables: str) -> str:
     """Writes a key file; gives its path as settings take it."""
     file.write_text("".join(tables))
     return str(file)
+
+
+def read_keys_of(file: Path) -> list[Key]:
+    """The keys of a file of either kind."""
+    return parse_keys(file, read_text(file))

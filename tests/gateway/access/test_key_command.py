@@ -12,9 +12,9 @@ import pytest
 
 from gateway.__main__ import main
 from gateway.access.key_edit import add_key, revoke_key
-from gateway.access.key_file import read_keys_of
 from gateway.access.keys import Keys
 from gateway.api_keys import InvalidKey
+from tests.gateway.key_tables import read_keys_of
 
 DIGEST = hashlib.sha256(b"KEY").hexdigest()
 HAND_WRITTEN = f"""# who may ask

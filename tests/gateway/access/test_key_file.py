@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.access.key_file import read_key_tables, read_keys_of
-from gateway.access.key_source import open_keys
+from gateway.access.key_file import read_key_tables
+from gateway.access.key_source import KeySource
 from gateway.access.keys import Key
 from gateway.api_keys import MAX_FILE_BYTES, InvalidKey
 from gateway.settings import Settings, SettingsError
+from tests.gateway.key_tables import read_keys_of
 
 HEX = hashlib.sha256(b"KEY").hexdigest()
 OTHER = hashlib.sha256(b"OTHER").hexdigest()
@@ -135,7 +136,7 @@ def file(tmp_path: Path) -> Path:
 
 def open_from(**environ: str) -> list[str]:
     """The names of the keys of an environment, of KEY and OTHER."""
-    keys = open_keys(Settings.from_environ({f"GATEWAY_{k}": v for k, v in environ.items()}))
+    keys = KeySource(Settings.from_environ({f"GATEWAY_{k}": v for k, v in environ.items()})).keys
     return [keys.name_of(bytes.fromhex(digest)) for digest in (HEX, OTHER)]
 
 
