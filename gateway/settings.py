@@ -36,8 +36,7 @@ class Settings:
     port: Annotated[int, "TCP port to listen on; `0` takes a free one."] = 8000
     triton_address: Annotated[
         str,
-        "gRPC target of Triton: `host:port`, or `dns:///host:port` to spread over all its"
-        " addresses.",
+        "gRPC target of Triton: `host:port`, or several, separated by commas.",
     ] = "127.0.0.1:8001"
     auth: Annotated[
         Literal["required", "off"],

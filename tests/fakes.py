@@ -11,7 +11,6 @@ import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 from zlib import crc32
 
@@ -175,16 +174,32 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     replaced: dict[str, NDArray[Any]] = field(default_factory=dict)  # outputs of another shape
     native: int = NATIVE
     matryoshka: bool = True
-    editions: Iterator[str] = field(default_factory=lambda: repeat(EDITION))  # of each answer
+    edition: str = EDITION  # of the ensemble
+    editions: Iterator[str] | None = None  # of each answer, where they differ
     pause_seconds: float = 0.0
     requests: list[Any] = field(default_factory=list)
     cancelled: int = 0
+    is_ending: bool = False  # as after SIGTERM: the port is open, no model has a version
+    goes_on: asyncio.Event = field(default_factory=asyncio.Event)  # cleared as by SIGSTOP
+
+    def __post_init__(self) -> None:
+        self.goes_on.set()
+
+    async def ServerLive(self, request: Any, context: Any) -> Any:
+        await self.goes_on.wait()
+        return service_pb2.ServerLiveResponse(live=True)
 
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:
+        await self.goes_on.wait()
+        if self.is_ending:
+            self.states = [(name, "UNAVAILABLE", "unloading") for name in self.configs]
         states = self.states or [(name, "READY", "") for name in self.configs]
         entry = service_pb2.RepositoryIndexResponse.ModelIndex
         return service_pb2.RepositoryIndexResponse(
-            models=[entry(name=name, state=state, reason=why) for name, state, why in states]
+            models=[
+                entry(name=name, version=self.edition, state=state, reason=why)
+                for name, state, why in states
+            ]
         )
 
     async def ModelConfig(self, request: Any, context: Any) -> Any:
@@ -193,7 +208,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         return service_pb2.ModelConfigResponse(config=self.configs[request.name])
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
+        await self.goes_on.wait()
         self.requests.append(request)
+        if self.is_ending:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "has no available versions")
         texts = unpack_texts(request.raw_input_contents[0])
         if self.failure and (self.failing_text is None or self.failing_text in texts):
             await context.abort(*self.failure)
@@ -220,7 +238,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         arrays = quantize(raw, d, request.raw_input_contents[3] == b"\x01")
         outputs = {tensor.name: arrays[name] for name, tensor in tensors.EMBEDDINGS.items()}
         outputs |= {"TOKEN_COUNT": counts, "WIDTH": np.array([d], dtype=np.int32)}
-        return render_outputs(request, outputs | self.replaced, next(self.editions))
+        edition = next(self.editions) if self.editions else self.edition
+        return render_outputs(request, outputs | self.replaced, edition)
 
 
 def unpack_texts(raw: bytes) -> list[bytes]:

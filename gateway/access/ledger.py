@@ -51,9 +51,12 @@ class Room:
         """
         if self.held > before and not self._fits(key, amount, before + amount):
             return False
+        self.take_anyway(key, amount)
+        return True
+
+    def take_anyway(self, key: bytes, amount: int) -> None:
         self.held += amount
         self.held_by[key] += amount
-        return True
 
     def give_back(self, key: bytes, amount: int) -> None:
         self.held -= amount
@@ -168,6 +171,15 @@ class Entry:
         """Notes that Triton has a part of what waited."""
         self._waiting_tokens -= tokens
         self._ledger._at_triton[self.caller.key] += tokens
+
+    def repeat(self, tokens: int) -> None:
+        """Lets a part wait once more, for another Triton.
+
+        Never refused: what it had was given back a moment ago, or is still at one that is silent,
+        and how much is repeated has a bound of its own.
+        """
+        self._ledger._tokens.take_anyway(self.caller.key, tokens)
+        self._waiting_tokens += tokens
 
     def answered(self, tokens: int) -> None:
         """Notes that Triton is done with a part of what it had; also after `close`."""

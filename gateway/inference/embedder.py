@@ -1,7 +1,7 @@
 """The seam between REST and inference: what the endpoints ask for and what comes back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -15,7 +15,9 @@ Truncation = Literal["end", "start", "none"]
 # ready: it answers; loading: it will, or Triton says why not; unloaded: on purpose; idle: nobody
 # asked for it yet.
 State = Literal["ready", "loading", "unloaded", "idle"]
-
+# ready: it is asked; loading: it answers, but not for all its models; silent: it does not answer;
+# away: it cannot be reached; draining: its address is gone, it finishes what it has.
+TritonState = Literal["ready", "loading", "silent", "away", "draining"]
 
 CPU_TOKENS = 128  # of a micro-batch of a model that does not say
 
@@ -33,6 +35,7 @@ class EmbeddingCall:
     entry            of this call in the ledger
     timeline         of this call, for the moments of its chunks
     micro_batch_tokens   that the model's encoder takes at a time
+    edition          of the model that should answer; empty if any will do
     """
 
     model: str
@@ -46,6 +49,7 @@ class EmbeddingCall:
     entry: Entry
     timeline: Timeline = field(default_factory=lambda: Timeline(""))
     micro_batch_tokens: int = CPU_TOKENS
+    edition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +74,19 @@ class Ensemble:
 
     parameters  of its config.pbtxt; empty while the model is not ready, and of steps
     mismatch    what in its tensors is not as expected, empty if nothing
+    edition     the version that answers; empty where that is not known
+    tritons     that serve it so
     """
 
     name: str
     state: State = "ready"
     parameters: Mapping[str, str] = field(default_factory=dict)
     mismatch: str = ""
+    edition: str = ""
+    tritons: int = 1
+
+    def of_edition(self, edition: str) -> "Ensemble":
+        return replace(self, edition=edition) if edition else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,26 @@ class Repository:
     """Triton's models at one moment."""
 
     ensembles: Sequence[Ensemble]
+
+
+@dataclass(frozen=True, slots=True)
+class TritonStatus:
+    """One Triton, for people.
+
+    why                 what is wrong, empty if nothing
+    models              names that clients send → edition, of those that answer
+    outstanding_tokens  estimated, that it has now
+    window_tokens       that it may have, of all models together
+    silent_seconds      since its last answer
+    """
+
+    address: str
+    state: TritonState
+    why: str
+    models: Mapping[str, str]
+    outstanding_tokens: int
+    window_tokens: int
+    silent_seconds: float
 
 
 class Embedder(Protocol):

@@ -1,4 +1,4 @@
-"""Whose chunk goes to a model next: two lanes, each a window of tokens shared by its callers.
+"""Whose chunk goes to a model next: two lanes, each with windows of tokens shared by its callers.
 
 Chunks of big calls take the bulk lane, small calls the interactive one, so that neither fills the
 other's place. What Triton has of both goes by the encoder's order. On a CPU that is every other
@@ -7,21 +7,27 @@ order of arrival makes both lanes wait equally long, and then the ratio of their
 their windows. Neither goes first and neither starves.
 
 What waits, waits here: in an order that is fair between callers, and gone once it is cancelled.
-What Triton has keeps its place until Triton has answered, whoever is left to hear it.
+A lane stands before all Tritons: each has a window of its own in it, and the next chunk goes to
+the one of them that has the least to do. What a Triton has keeps its place until that Triton has
+answered, whoever is left to hear it.
 """
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from itertools import count
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from gateway.access.keys import Caller
+from gateway.errors import UpstreamError
 
 K = TypeVar("K", bound=Hashable)
 
 # Callers remembered beyond those that still owe; a bound on memory, not on callers.
 MAX_IDLE_CALLERS = 4096
+
+_turns = count(1)
 
 
 class Turns(Generic[K]):
@@ -52,97 +58,199 @@ class Turns(Generic[K]):
         return max(self._served.get(caller, 0), self._now - self.credit_tokens)
 
 
-class Lane:
-    """A window on the tokens in flight, shared by API key, and within a key by connection.
+@dataclass(slots=True)
+class Load:
+    """What one Triton has to do, over all its windows.
 
-    window_tokens  estimated tokens handed to Triton and unanswered; a chunk above it goes alone
+    tokens  estimated, handed over and unanswered
+    turn    when it was chosen last: of two with nothing to do the other one is next
     """
 
-    def __init__(self, window_tokens: int) -> None:
+    name: str = ""
+    tokens: int = 0
+    turn: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Window:
+    """Tokens in flight of one lane at one Triton.
+
+    size_tokens  estimated tokens handed over and unanswered; a chunk above it goes alone
+    """
+
+    size_tokens: int
+    load: Load
+    in_flight_tokens: int = 0
+
+    @property
+    def room_tokens(self) -> int:
+        """Left for what comes next."""
+        return max(self.size_tokens - self.in_flight_tokens, 0)
+
+    def has_room(self, tokens: int) -> bool:
+        in_flight = self.in_flight_tokens
+        return not in_flight or in_flight + tokens <= self.size_tokens
+
+    def take(self, tokens: int) -> None:
+        self.in_flight_tokens += tokens
+        self.load.tokens += tokens
+        self.load.turn = next(_turns)
+
+    def give_back(self, tokens: int) -> None:
+        self.in_flight_tokens -= tokens
+        self.load.tokens -= tokens
+
+
+class Wish(NamedTuple):
+    """Which Tritons a chunk may go to.
+
+    edition  of the model; empty if any will do
+    tried    names of those that it has been to
+    """
+
+    edition: str = ""
+    tried: frozenset[str] = frozenset()
+
+
+ANY = Wish()
+# The windows among which a chunk may choose. Raises: UpstreamError if there are none.
+FindWindows: TypeAlias = Callable[[Wish], Iterable[Window]]
+_Queues: TypeAlias = dict[Caller, OrderedDict[asyncio.Future[Window], int]]
+
+
+class Lane:
+    """Windows on the tokens in flight, shared by API key, and within a key by connection.
+
+    window_tokens  of the only window, where no others are found
+    find_windows   those of the Tritons that a chunk may go to
+    """
+
+    def __init__(self, window_tokens: int, find_windows: FindWindows | None = None) -> None:
         self.waiting_tokens = 0
-        self.window_tokens = window_tokens
         self.in_flight_tokens = 0
+        self._window = Window(window_tokens, Load())
+        self._find_windows = find_windows or (lambda wish: (self._window,))
         self._keys: Turns[bytes] = Turns(window_tokens)
         self._connections: defaultdict[bytes, Turns[Caller]] = defaultdict(
-            lambda: Turns(self.window_tokens)
+            lambda: Turns(self._keys.credit_tokens)
         )
-        self._waiting: dict[bytes, dict[Caller, OrderedDict[asyncio.Future[None], int]]] = {}
+        self._waiting: dict[Wish, dict[bytes, _Queues]] = {}
+
+    @property
+    def window_tokens(self) -> int:
+        return self._window.size_tokens
 
     def resize(self, window_tokens: int) -> None:
-        """Widen or narrow the window, for whose turn it is."""
-        if window_tokens == self.window_tokens:
+        """Widen or narrow the window, and with it how far a caller falls behind."""
+        if window_tokens == self._window.size_tokens:
             return
-        self.window_tokens = window_tokens
+        self._window.size_tokens = window_tokens
         self._keys.credit_tokens = window_tokens
         for turns in self._connections.values():
             turns.credit_tokens = window_tokens
-        self._hand_out()
+        self.hand_out()
 
-    async def take(self, caller: Caller, tokens: int) -> None:
-        """Waits for the caller's turn; then `tokens` of the window are taken until given back."""
-        if self._waiting or not self._has_room(tokens):
-            await self._wait(caller, tokens)
-        else:
-            self._take(caller, tokens)
+    async def take(self, caller: Caller, tokens: int, wish: Wish = ANY) -> Window:
+        """Waits for the caller's turn; then `tokens` of a window are taken until given back.
 
-    def give_back(self, tokens: int) -> None:
+        Raises: UpstreamError if there is no Triton to go to.
+        """
+        if wish not in self._waiting and (window := self._choose(wish, tokens)):
+            self._take(caller, tokens, window)
+            return window
+        return await self._wait(caller, tokens, wish)
+
+    def give_back(self, tokens: int, window: Window | None = None) -> None:
         """Frees what was taken, for whose turn it is."""
         self.in_flight_tokens -= tokens
-        self._hand_out()
+        (window or self._window).give_back(tokens)
+        self.hand_out()
 
     def charge(self, caller: Caller, tokens: int) -> None:
         """Counts tokens as served to a caller, beside those taken: guesses were too low."""
         self._keys.charge(caller.key, tokens)
         self._connections[caller.key].charge(caller, tokens)
 
-    async def _wait(self, caller: Caller, tokens: int) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        queues = self._waiting.setdefault(caller.key, {})
+    def hand_out(self) -> None:
+        """Room to whose turn it is; to be called too when there are other Tritons than before.
+
+        What has been at a Triton that was lost goes first, and all others wait for it.
+        """
+        for wish in sorted(self._waiting, key=lambda wish: not wish.tried):
+            if not self._hand_out_to(wish) and wish.tried:
+                return
+
+    async def _wait(self, caller: Caller, tokens: int, wish: Wish) -> Window:
+        turn: asyncio.Future[Window] = asyncio.get_running_loop().create_future()
+        queues = self._waiting.setdefault(wish, {}).setdefault(caller.key, {})
         queues.setdefault(caller, OrderedDict())[turn] = tokens
         self.waiting_tokens += tokens
         try:
             # Shielded: a cancelled turn could be handed out before its waiter forgets it.
-            await asyncio.shield(turn)
+            return await asyncio.shield(turn)
         except asyncio.CancelledError:
-            if turn.done():
-                self.give_back(tokens)
-            else:
-                self._forget(caller, turn)
-                self._hand_out()
+            if not turn.done():
+                self._forget(wish, caller, turn)
+                self.hand_out()
+            elif turn.exception() is None:
+                self.give_back(tokens, turn.result())
             raise
 
-    def _forget(self, caller: Caller, turn: asyncio.Future[None]) -> None:
-        queues = self._waiting[caller.key]
+    def _forget(self, wish: Wish, caller: Caller, turn: asyncio.Future[Window]) -> None:
+        keys = self._waiting[wish]
+        queues = keys[caller.key]
         self.waiting_tokens -= queues[caller].pop(turn)
         if not queues[caller]:
             del queues[caller]
         if not queues:
-            del self._waiting[caller.key]
+            del keys[caller.key]
+        if not keys:
+            del self._waiting[wish]
 
-    def _has_room(self, tokens: int) -> bool:
-        in_flight = self.in_flight_tokens
-        return not in_flight or in_flight + tokens <= self.window_tokens
+    def _choose(self, wish: Wish, tokens: int) -> Window | None:
+        """The window with room at the Triton that has the least to do.
 
-    def _take(self, caller: Caller, tokens: int) -> None:
+        Raises: UpstreamError.
+        """
+        chosen = None
+        for window in self._find_windows(wish):
+            if window.has_room(tokens) and (chosen is None or _is_freer(window, chosen)):
+                chosen = window
+        return chosen
+
+    def _take(self, caller: Caller, tokens: int, window: Window) -> None:
         self.in_flight_tokens += tokens
+        window.take(tokens)
         self.charge(caller, tokens)
 
-    def _hand_out(self) -> None:
-        while self._waiting:
-            key = self._keys.next(self._waiting)
-            queues = self._waiting[key]
+    def _hand_out_to(self, wish: Wish) -> bool:
+        """Whether nothing is left that waits with this wish."""
+        while keys := self._waiting.get(wish):
+            key = self._keys.next(keys)
+            queues = keys[key]
             caller = self._connections[key].next(queues)
             turn, tokens = next(iter(queues[caller].items()))
-            if not self._has_room(tokens):
-                return
-            self._forget(caller, turn)
-            self._take(caller, tokens)
-            turn.set_result(None)
+            try:
+                window = self._choose(wish, tokens)
+            except UpstreamError as error:
+                self._forget(wish, caller, turn)
+                turn.set_exception(error)
+                continue
+            if window is None:
+                return False
+            self._forget(wish, caller, turn)
+            self._take(caller, tokens, window)
+            turn.set_result(window)
+        return True
+
+
+def _is_freer(one: Window, other: Window) -> bool:
+    return (one.load.tokens, one.load.turn) < (other.load.tokens, other.load.turn)
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Estimated tokens: how many Triton has at a time of each lane, and which calls take which.
+    """Estimated tokens: how many a Triton has at a time of each lane, and which calls take which.
 
     small_call  up to which a whole call is interactive
     """
@@ -165,12 +273,20 @@ class Windows:
 
 
 class Lanes:
-    """Both lanes of one model: an encoder that is slow or stuck holds nobody up but its own."""
+    """Both lanes of one model: an encoder that is slow or stuck holds nobody up but its own.
 
-    def __init__(self, windows: Windows) -> None:
+    find_bulk, find_interactive  windows of the Tritons that a chunk may go to
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        find_bulk: FindWindows | None = None,
+        find_interactive: FindWindows | None = None,
+    ) -> None:
         self._windows = windows
-        self.bulk = Lane(windows.bulk)
-        self.interactive = Lane(windows.interactive)
+        self.bulk = Lane(windows.bulk, find_bulk)
+        self.interactive = Lane(windows.interactive, find_interactive)
         self._small_call_tokens = windows.small_call
 
     def fit(self, micro_batch_tokens: int) -> None:
@@ -182,3 +298,8 @@ class Lanes:
     def lane_of(self, call_tokens: int) -> Lane:
         """The lane of every chunk of a call of so many estimated tokens."""
         return self.interactive if call_tokens <= self._small_call_tokens else self.bulk
+
+    def hand_out(self) -> None:
+        """There are other Tritons than before."""
+        self.bulk.hand_out()
+        self.interactive.hand_out()

@@ -57,7 +57,8 @@ ERRORS_BY_TEXT: tuple[tuple[grpc.StatusCode, str, type[UpstreamError]], ...] = (
 # a library that has a text before it. The other steps see numbers only.
 TOKENIZER = "tokenizer"
 MAX_REASON_CHARACTERS = 300
-
+# Of a model that is unloaded, and of every model of a Triton that ends.
+STOPPED = "scheduler for model has stopped"
 # What a step refuses because of what the caller asked for; a report in JSON follows.
 INPUT_TOO_LONG = "INPUT_TOO_LONG"
 DIMENSIONS_REFUSED = "DIMENSIONS_REFUSED"
@@ -106,6 +107,14 @@ def cut_texts(details: str) -> str:
     head, speaker, _ = details.partition(TOKENIZER)
     words = " ".join(f"{head}{speaker}".split())[:MAX_REASON_CHARACTERS]
     return f"{words} …" if speaker else words
+
+
+def is_of_one_model(error: UpstreamError) -> bool:
+    """Whether a TritonUnavailable is about one model, and others of the same Triton may be well."""
+    cause = error.__cause__
+    if not isinstance(cause, grpc.RpcError):
+        return False
+    return cause.code() != grpc.StatusCode.UNAVAILABLE or STOPPED in (cause.details() or "")
 
 
 def _read_refusal(details: str, call: EmbeddingCall) -> ClientError | ContractMismatch | None:

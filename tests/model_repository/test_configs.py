@@ -23,8 +23,8 @@ from export.repository import (
 from export.serving import Serving
 from gateway.inference import tensors
 from gateway.inference.catalogue import ServedModel, describe
+from gateway.inference.messages import read_config
 from gateway.inference.prompts import Prompts
-from gateway.inference.triton import read_config
 
 ROOT = Path(__file__).parents[2] / "model_repository"
 REFERENCE = ROOT / "reference"

@@ -274,6 +274,7 @@ async def test_a_repeated_call_that_has_no_room_is_told_to_come_back() -> None:
         with pytest.raises(ModelReplaced):
             await embedder.embed(call_for(*MANY, ledger=ledger))
         triton.let_go.set()
+        await wait_until(lambda: len(triton.requests) == 4)
         await embedder.close()
     assert 4 == len(triton.requests)
 
@@ -420,7 +421,7 @@ async def test_what_the_tokenizer_found_is_charged(
     ledger = roomy_ledger()
     dense, plain = b"x " * 250, b"bread"
     await embedder.embed(call_for(*[dense] * 8, ledger=ledger, token_estimates=[31] * 8))
-    lane = embedder._lanes[ENSEMBLE].interactive
+    lane = embedder.fleet.lanes[ENSEMBLE].interactive
     assert 8 * 252 == lane._keys._served[ANN.key]
     await embedder.embed(call_for(plain, ledger=ledger, caller=BEN, token_estimates=[100]))
     assert lane._keys._served[BEN.key] < 8 * 252
@@ -558,7 +559,8 @@ async def test_an_answer_of_another_shape_is_refused(
 
 async def test_the_repository_tells_what_is_served(embedder: TritonEmbedder) -> None:
     repository = await embedder.repository()
-    assert [Ensemble(ENSEMBLE, "ready", PARAMETERS), Ensemble(STEP)] == repository.ensembles
+    ours = Ensemble(ENSEMBLE, "ready", PARAMETERS, edition=EDITION)
+    assert [ours, Ensemble(STEP, edition=EDITION)] == repository.ensembles
 
 
 @pytest.mark.parametrize(

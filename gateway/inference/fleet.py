@@ -1,0 +1,290 @@
+"""The Tritons: who they are, which of them a chunk may go to, and what they do together."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from gateway.errors import ModelReplaced, TritonUnavailable, UpstreamError
+from gateway.inference.channels import OpenChannel, open_insecure
+from gateway.inference.embedder import Repository, TritonStatus
+from gateway.inference.lanes import FindWindows, Lane, Lanes, Window, Windows, Wish
+from gateway.inference.listing import Listed, merge
+from gateway.inference.replica import Replica
+from gateway.inference.retries import RetryBudget
+from gateway.inference.rpc_errors import is_of_one_model
+
+T = TypeVar("T")
+
+BULK, INTERACTIVE = 0, 1  # as in Replica.windows_of
+# Tritons that one chunk may lose: a text that kills one must not go through them all.
+MOST_LOST = 2
+# Seconds for which a probe waits before it asks another Triton as well.
+PROBE_PATIENCE_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Fleet:
+    """All Tritons of one gateway.
+
+    replicas  by address, also those that only finish what they have
+    lanes     by ensemble, each before all Tritons
+    on_loss   called with a Triton that is left, or has a model that must prove itself
+    """
+
+    def __init__(
+        self,
+        addresses: Iterable[str],
+        windows: Windows,
+        open_channel: OpenChannel = open_insecure,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.replicas: dict[str, Replica] = {}
+        self.lanes: dict[str, Lanes] = {}
+        self.budget = RetryBudget(clock)
+        self.retries: Counter[tuple[str, ...]] = Counter()  # by reason
+        self.refused_retries = 0  # for want of budget
+        self.on_loss: Callable[[Replica], None] = lambda replica: None
+        self.clock = clock
+        self._windows = windows
+        self._open_channel = open_channel
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.set_addresses(addresses)
+
+    def set_addresses(self, addresses: Iterable[str]) -> None:
+        """From now on these; a Triton that is none of them any more finishes what it has."""
+        wanted = dict.fromkeys(addresses)
+        for address in wanted:
+            if address not in self.replicas:
+                self.replicas[address] = Replica(
+                    address, self._windows, self._open_channel, self.clock
+                )
+            self.replicas[address].is_draining = False
+        for address, replica in self.replicas.items():
+            replica.is_draining = address not in wanted
+        self.hand_out()
+
+    def remove(self, replica: Replica) -> None:
+        """Forgets one that has nothing left to do."""
+        del self.replicas[replica.address]
+        self.run(replica.close())
+
+    def lanes_of(self, ensemble: str, micro_batch_tokens: int) -> Lanes:
+        """Both lanes of a model."""
+        lanes = self.lanes.get(ensemble)
+        if lanes is None:
+            lanes = self.lanes[ensemble] = Lanes(
+                self._windows, self._finder(ensemble, BULK), self._finder(ensemble, INTERACTIVE)
+            )
+        lanes.fit(micro_batch_tokens)
+        return lanes
+
+    def _finder(self, ensemble: str, lane: int) -> FindWindows:
+        return partial(self._find_windows, ensemble, lane)
+
+    def _find_windows(self, ensemble: str, lane: int, wish: Wish) -> list[Window]:
+        """Raises: TritonUnavailable."""
+        return [replica.windows_of(ensemble)[lane] for replica in self.candidates(ensemble, wish)]
+
+    def candidates(self, ensemble: str, wish: Wish) -> Collection[Replica]:
+        """The Tritons that a chunk of this model may go to.
+
+        If none is known to serve it, all may: one that comes back is met by the next call. A
+        chunk that one of them has lost goes nowhere but where it is known to be served.
+
+        Raises: TritonUnavailable if there is none.
+        """
+        if len(self.replicas) == 1 and not wish.tried:
+            return self.replicas.values()
+        ready = [
+            replica
+            for replica in self.replicas.values()
+            if ensemble in replica.serving and replica.address not in wish.tried
+        ]
+        if ready := [replica for replica in ready if not replica.is_draining] or ready:
+            return self._of_one_edition(ready, ensemble, wish.edition)
+        rest = [replica for replica in self.replicas.values() if not replica.is_draining]
+        if wish.tried or not rest:
+            raise TritonUnavailable("no inference server is ready")
+        return rest
+
+    def _of_one_edition(
+        self, ready: Sequence[Replica], ensemble: str, wanted: str
+    ) -> Sequence[Replica]:
+        """Those of the edition wanted; where it is gone, of the one that most have."""
+        counts = Counter(replica.serving[ensemble] for replica in ready)
+        if len(counts) == 1 and (not wanted or wanted in counts):
+            return ready
+        chosen = wanted if wanted in counts else max(counts, key=lambda one: (counts[one], one))
+        if wanted and chosen != wanted and not self._is_asked_alike(ensemble, wanted, chosen):
+            raise ModelReplaced
+        return [replica for replica in ready if replica.serving[ensemble] == chosen]
+
+    def _is_asked_alike(self, ensemble: str, one: str, other: str) -> bool:
+        """Whether texts for one edition, prompts included, are right for another."""
+        return True
+
+    def replica_of(self, window: Window) -> Replica:
+        return self.replicas[window.load.name]
+
+    def hand_out(self) -> None:
+        """There are other Tritons than before, or other models on them."""
+        for lanes in self.lanes.values():
+            lanes.hand_out()
+
+    def may_retry(self, lost: str, ensemble: str, wish: Wish, tokens: int) -> bool:
+        """Whether a chunk goes to another Triton, and the budget has enough; if so, it is taken.
+
+        lost  address of the Triton that had it last
+
+        Raises: ModelReplaced.
+        """
+        if len(wish.tried) > MOST_LOST or not self.is_served_elsewhere(ensemble, wish.tried):
+            return False
+        self.candidates(ensemble, wish)
+        replica = self.replicas.get(lost)
+        if self.budget.take(tokens, replica.window_tokens() if replica else tokens):
+            return True
+        self.refused_retries += 1
+        return False
+
+    def is_served_elsewhere(self, ensemble: str, tried: Collection[str]) -> bool:
+        return any(
+            ensemble in replica.serving
+            for replica in self.replicas.values()
+            if replica.address not in tried
+        )
+
+    def note_failure(self, replica: Replica, ensemble: str, error: UpstreamError) -> None:
+        """Leaves a Triton, or one of its models, for what became of a call.
+
+        Of failures that may lie in a text nothing follows but that the model is probed.
+        """
+        if not isinstance(error, TritonUnavailable):
+            return
+        before = replica.why()
+        replica.note_failure(ensemble, f"fails: {error.message}", not is_of_one_model(error))
+        if replica.why() != before:
+            logger.warning("Triton %s is left: %s", replica.address, replica.why())
+        self.hand_out()
+        self.on_loss(replica)
+
+    async def repository(self) -> Repository:
+        """What can be served, of which each Triton tells its own part.
+
+        Those that are lost are not waited for while another one answers.
+
+        Raises: UpstreamError if none does.
+        """
+        replicas = [replica for replica in self.replicas.values() if not replica.is_draining]
+        if not replicas:
+            raise TritonUnavailable("no inference server has an address")
+        well = [replica for replica in replicas if not replica.trouble] or replicas
+        errors = await asyncio.gather(*map(self._look, well))
+        if all(errors):
+            raise next(filter(None, errors))
+        return merge(
+            Listed(replica.ensembles.values(), replica.serving, not replica.trouble)
+            for replica in replicas
+        )
+
+    async def _look(self, replica: Replica) -> UpstreamError | None:
+        try:
+            await replica.look()
+        except UpstreamError as error:
+            self.hand_out()
+            self.on_loss(replica)
+            return error
+        if replica.unproven():
+            self.on_loss(replica)
+        return None
+
+    async def probe(self, ensemble: str) -> None:
+        """Embeds one short text at the first Triton that does, the freest first.
+
+        Raises: UpstreamError if none does.
+        """
+        replicas = sorted(self.candidates(ensemble, Wish()), key=lambda one: one.load.tokens)
+        running: set[asyncio.Task[None]] = set()
+        failure: UpstreamError | None = None
+        try:
+            while replicas or running:
+                if replicas:
+                    running.add(asyncio.create_task(self._probe(replicas.pop(0), ensemble)))
+                patience = PROBE_PATIENCE_SECONDS if replicas else None
+                done, running = await asyncio.wait(
+                    running, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    error = task.exception()
+                    if error is None:
+                        return
+                    if not isinstance(error, UpstreamError):
+                        raise error
+                    failure = error
+        finally:
+            for task in running:
+                task.cancel()
+        assert failure is not None
+        raise failure
+
+    async def _probe(self, replica: Replica, ensemble: str) -> None:
+        try:
+            await replica.probe(ensemble)
+        except TritonUnavailable as error:
+            self.note_failure(replica, ensemble, error)
+            raise
+
+    def is_busy(self, ensemble: str) -> bool:
+        lanes = self.lanes.get(ensemble)
+        return bool(lanes and (lanes.bulk.in_flight_tokens or lanes.interactive.in_flight_tokens))
+
+    def sum_lanes(self, count: Callable[[Lane], int]) -> Mapping[tuple[str, ...], int]:
+        models = self.lanes.values()
+        return {
+            ("bulk",): sum(count(lanes.bulk) for lanes in models),
+            ("interactive",): sum(count(lanes.interactive) for lanes in models),
+        }
+
+    def status(self) -> list[TritonStatus]:
+        """Each Triton, by address."""
+        now = self.clock()
+        return [
+            TritonStatus(
+                address=address,
+                state=replica.state,
+                why=replica.why(),
+                models={
+                    replica.ensembles[name].parameters.get("served_name", name)
+                    if name in replica.ensembles
+                    else name: edition
+                    for name, edition in sorted(replica.serving.items())
+                },
+                outstanding_tokens=replica.load.tokens,
+                window_tokens=replica.window_tokens(),
+                silent_seconds=now - replica.answered_at,
+            )
+            for address, replica in sorted(self.replicas.items())
+        ]
+
+    def run(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+        """Does something beside everything else, until the fleet is closed."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that nobody complains where the caller has left
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for replica in self.replicas.values():
+            await replica.close()

@@ -1,0 +1,151 @@
+"""Who looks after the Tritons: those that are lost come back, those that are silent are left.
+
+A Triton that is lost is looked at ever less often, up to once a second, and asked again when each
+of its models has embedded one short text. One that has chunks and has not answered for a while is
+asked for a sign of life, which a busy one gives and a stopped one does not. A model whose step is
+stuck in a Triton that lives is found by a probe, and late: an encoder may need seconds for one long
+text.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+
+from gateway.errors import TritonTimeout, UpstreamError
+from gateway.inference.fleet import Fleet
+from gateway.inference.replica import SILENT, Replica
+
+# Seconds between two looks at one that is lost.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
+# Seconds for a probe of a model that must prove itself.
+PROBE_SECONDS = 5.0
+# Seconds between two looks at what is unanswered.
+WATCH_SECONDS = 0.5
+# Seconds of silence, with chunks unanswered, after which a sign of life is asked for.
+SUSPECT_SECONDS = 1.0
+# Seconds that a chunk may take before its model is probed: legitimate ones take 8 on a CPU.
+STUCK_SECONDS = 15.0
+
+logger = logging.getLogger(__name__)
+
+
+class Mending:
+    """Looks after one fleet.
+
+    silence is only looked for while there is another Triton to go to.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._mended: set[str] = set()  # addresses
+        self._asked: set[str] = set()
+        self._is_watching = False
+        fleet.on_loss = self.begin
+
+    def start(self) -> None:
+        """Looks after what there is, once there is an event loop."""
+        if not self._is_watching:
+            self._is_watching = True
+            self._fleet.run(self._watch())
+
+    def begin(self, replica: Replica) -> None:
+        """Looks after a Triton until it is well, unless that is done already."""
+        if replica.address not in self._mended and not replica.is_draining:
+            self._mended.add(replica.address)
+            self._fleet.run(self._mend(replica))
+
+    async def _mend(self, replica: Replica) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        try:
+            while not (await self._is_well(replica) or replica.is_draining):
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        finally:
+            self._mended.discard(replica.address)
+
+    async def _is_well(self, replica: Replica) -> bool:
+        """Whether it answers, and each model that it calls ready has embedded a text."""
+        try:
+            await replica.look()
+        except UpstreamError:
+            return False
+        unproven = replica.unproven()
+        proofs = await asyncio.gather(*(self._prove(replica, name) for name in unproven))
+        if unproven and all(proofs):
+            logger.info("Triton %s is well", replica.address)
+        self._fleet.hand_out()
+        return replica.state == "ready"
+
+    async def _prove(self, replica: Replica, ensemble: str) -> bool:
+        try:
+            await replica.probe(ensemble, PROBE_SECONDS)
+        except UpstreamError as error:
+            replica.ill[ensemble] = f"fails: {error.message}"
+            return False
+        return True
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for replica in list(self._fleet.replicas.values()):
+                if replica.is_draining and not replica.attempts:
+                    self._fleet.remove(replica)
+                elif replica.attempts and len(self._fleet.replicas) > 1:
+                    self._look_at(replica)
+
+    def _look_at(self, replica: Replica) -> None:
+        """Asks one that owes an answer for long."""
+        if replica.is_silent:
+            self.give_up(replica)
+            return
+        now = self._fleet.clock()
+        oldest = min(replica.attempts, key=lambda attempt: attempt.sent_at)
+        if replica.address in self._asked:
+            return
+        if now - oldest.sent_at > STUCK_SECONDS and oldest.ensemble in replica.serving:
+            self._ask(replica, self._probe(replica, oldest.ensemble))
+        elif now - max(oldest.sent_at, replica.answered_at) > SUSPECT_SECONDS:
+            self._ask(replica, self._check_life(replica))
+
+    def _ask(self, replica: Replica, question: Coroutine[object, object, None]) -> None:
+        async def ask() -> None:
+            try:
+                await question
+            finally:
+                self._asked.discard(replica.address)
+
+        self._asked.add(replica.address)
+        self._fleet.run(ask())
+
+    async def _check_life(self, replica: Replica) -> None:
+        try:
+            if await replica.is_live():
+                return
+        except UpstreamError:
+            return  # there is none, and its calls end by themselves
+        logger.warning("Triton %s is left: it gives no sign of life", replica.address)
+        replica.lose(SILENT, is_silent=True)
+        self.give_up(replica)
+        self.begin(replica)
+
+    async def _probe(self, replica: Replica, ensemble: str) -> None:
+        """Whether a model that takes long for a chunk still embeds a short text."""
+        try:
+            await replica.probe(ensemble, PROBE_SECONDS)
+        except TritonTimeout:
+            logger.warning("Triton %s is left: %s %s", replica.address, ensemble, SILENT)
+            replica.note_failure(ensemble, SILENT, of_all=False)
+            self.give_up(replica, ensemble)
+            self.begin(replica)
+        except UpstreamError as error:
+            self._fleet.note_failure(replica, ensemble, error)
+        await asyncio.sleep(STUCK_SECONDS)
+
+    def give_up(self, replica: Replica, ensemble: str = "") -> None:
+        """Lets what a Triton does not answer go to others, where there are any."""
+        for attempt in replica.attempts:
+            if ensemble in ("", attempt.ensemble) and self._fleet.is_served_elsewhere(
+                attempt.ensemble, {replica.address}
+            ):
+                attempt.give_up()
+        self._fleet.hand_out()

@@ -1,0 +1,175 @@
+"""Triton's messages: a chunk as a request, an answer as embeddings, what a Triton says it has."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+from gateway.access.keys import ANYBODY
+from gateway.access.ledger import Ledger
+from gateway.errors import ContractMismatch, NotFinite
+from gateway.inference import tensors
+from gateway.inference.embedder import (
+    EmbeddingCall,
+    Embeddings,
+    Ensemble,
+    NumberFormat,
+    State,
+)
+from gateway.inference.rpc_errors import MESSAGES
+from gateway.telemetry.timeline import Timeline
+
+Message: TypeAlias = Any  # tritonclient's generated code carries no types
+
+
+def probing(ensemble: str) -> EmbeddingCall:
+    """A call that owes nothing to anybody: of a text that every tokenizer knows."""
+    return EmbeddingCall(
+        model="",
+        ensemble=ensemble,
+        texts=[b"ready?"],
+        token_estimates=[4],
+        number_formats=("float",),
+        dimensions=None,
+        normalized=True,
+        truncation="end",
+        entry=Ledger(max_bytes=0, max_tokens=0, small_tokens=0).open(ANYBODY),
+        timeline=Timeline("probe"),
+    )
+
+
+def read_states(index: service_pb2.RepositoryIndexResponse) -> dict[str, State]:
+    """Model → state, by the most hopeful of its versions."""
+    hope: tuple[State, ...] = ("idle", "unloaded", "loading", "ready")
+    states: dict[str, State] = {}
+    for entry in index.models:  # one for each version
+        state: State = "loading"
+        if entry.state in ("", "READY"):
+            state = "ready" if entry.state else "idle"
+        elif entry.reason == "unloaded":
+            state = "unloaded"
+        states[entry.name] = max(states.get(entry.name, "idle"), state, key=hope.index)
+    return states
+
+
+def read_editions(index: service_pb2.RepositoryIndexResponse) -> dict[str, str]:
+    """Model → the version that answers, of those that are ready: the highest."""
+    editions: dict[str, str] = {}
+    for entry in index.models:
+        if entry.state == "READY":
+            found = editions.get(entry.name, "")
+            editions[entry.name] = max(found, entry.version, key=_number)
+    return editions
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdecimal() else -1
+
+
+def read_config(config: model_config_pb2.ModelConfig) -> Ensemble:
+    """An ensemble as its ModelConfig message describes it."""
+    parameters = {key: value.string_value for key, value in config.parameters.items()}
+    mismatch = tensors.find_mismatch(_declared(config.input), _declared(config.output))
+    return Ensemble(config.name, parameters=parameters, mismatch=mismatch)
+
+
+def _declared(
+    declarations: Sequence[model_config_pb2.ModelInput],
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name → (datatype, dims); TYPE_STRING is called BYTES everywhere else."""
+    return {
+        tensor.name: (
+            model_config_pb2.DataType.Name(tensor.data_type)
+            .removeprefix("TYPE_")
+            .replace("STRING", "BYTES"),
+            tuple(tensor.dims),
+        )
+        for tensor in declarations
+    }
+
+
+def build_request(call: EmbeddingCall, chunk: Sequence[int]) -> service_pb2.ModelInferRequest:
+    """The ModelInferRequest for the texts of `chunk`; names only the outputs wanted."""
+    texts = [call.texts[index] for index in chunk]
+    return service_pb2.ModelInferRequest(
+        model_name=call.ensemble,
+        id=call.timeline.request_id,
+        inputs=[_input(tensors.TEXT, len(texts)), *_OPTIONS],
+        outputs=_outputs(call.number_formats),
+        raw_input_contents=[
+            tensors.pack_bytes(texts),
+            tensors.pack_int32(tensors.TRUNCATION_CODES[call.truncation]),
+            tensors.pack_dimensions(call.dimensions),
+            tensors.pack_bool(call.normalized),
+        ],
+    )
+
+
+def _input(tensor: tensors.Tensor, size: int) -> Message:
+    return service_pb2.ModelInferRequest.InferInputTensor(
+        name=tensor.name, datatype=tensor.datatype, shape=[size]
+    )
+
+
+@cache
+def _outputs(number_formats: tuple[NumberFormat, ...]) -> list[Message]:
+    wanted = [
+        *(tensors.EMBEDDINGS[number_format] for number_format in number_formats),
+        tensors.TOKEN_COUNT,
+        tensors.WIDTH,
+    ]
+    output = service_pb2.ModelInferRequest.InferRequestedOutputTensor
+    return [output(name=tensor.name) for tensor in wanted]
+
+
+_OPTIONS = [
+    _input(tensor, 1) for tensor in (tensors.TRUNCATION, tensors.DIMENSIONS, tensors.NORMALIZED)
+]
+
+
+def read_answer(
+    answer: service_pb2.ModelInferResponse, call: EmbeddingCall, count: int
+) -> Embeddings:
+    """The tensors of one answer for `count` texts; the arrays are views on its bytes.
+
+    Raises: ContractMismatch if a tensor is missing or has another size, NotFinite.
+    """
+    names = [output.name for output in answer.outputs]
+    raws = dict(zip(names, answer.raw_output_contents, strict=False))
+    width = int(_read(raws, tensors.WIDTH, (1,))[0])
+    if width < 1 or call.dimensions not in (None, width):
+        raise ContractMismatch(f"the inference server gave {width} dimensions")
+    arrays = {
+        number_format: _read(
+            raws,
+            tensors.EMBEDDINGS[number_format],
+            tensors.shape(number_format, count, width),
+        )
+        for number_format in call.number_formats
+    }
+    token_counts = _read(raws, tensors.TOKEN_COUNT, (count,))
+    return Embeddings(arrays, token_counts, width, answer.model_version)
+
+
+def count_tokens(answer: service_pb2.ModelInferResponse) -> int:
+    """Tokens that the tokenizer found, 0 in an answer that does not say."""
+    for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=False):
+        if output.name == tensors.TOKEN_COUNT.name:
+            return int(np.frombuffer(raw, tensors.DTYPES[tensors.TOKEN_COUNT.datatype]).sum())
+    return 0
+
+
+def _read(
+    raws: Mapping[str, bytes], tensor: tensors.Tensor, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    try:
+        array = tensors.unpack(tensor, raws.get(tensor.name, b""), shape)
+    except ValueError as error:
+        message = f"the inference server's {tensor.name} has an unexpected size"
+        raise ContractMismatch(message) from error
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise NotFinite(MESSAGES[NotFinite])
+    return array

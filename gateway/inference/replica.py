@@ -1,0 +1,270 @@
+"""One Triton: its channel, what it serves, what it has to do, and whether it is well."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from gateway.errors import TritonTimeout, TritonUnavailable, UpstreamError
+from gateway.inference.channels import OpenChannel
+from gateway.inference.embedder import CPU_TOKENS, Ensemble, State, TritonState
+from gateway.inference.lanes import Load, Window, Windows
+from gateway.inference.messages import (
+    Message,
+    build_request,
+    probing,
+    read_answer,
+    read_config,
+    read_editions,
+    read_states,
+)
+from gateway.inference.names import folder_of_step
+from gateway.inference.rpc_errors import map_rpc_errors
+
+# Seconds; questions about the repository are answered from memory.
+ASK_TIMEOUT_SECONDS = 1.0
+# Seconds for a sign of life, which a Triton gives also while it is busy.
+LIVE_TIMEOUT_SECONDS = 2.0
+# Seconds after which what Triton has is given up for lost: far above what the windows let in.
+LOST_SECONDS = 300.0
+# Looks in a row that may be late before a Triton counts as silent.
+MOST_LATE_LOOKS = 2
+SILENT = "does not answer"
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One chunk at one Triton.
+
+    outcome  Triton's answer, or why nobody should wait for this one alone
+    """
+
+    address: str
+    ensemble: str
+    sent_at: float
+    outcome: asyncio.Future[Message]
+    is_given_up: bool = False
+
+    def take_over(self, task: asyncio.Task[Message]) -> None:
+        """What came of it, for whoever still waits."""
+        if self.outcome.done():
+            return
+        if task.cancelled():
+            self.outcome.cancel()
+        elif error := task.exception():
+            self._fail(error)
+        else:
+            self.outcome.set_result(task.result())
+
+    def _fail(self, error: BaseException) -> None:
+        self.outcome.set_exception(error)
+        self.outcome.exception()  # looked at, so that nobody complains where the caller left
+
+    def give_up(self) -> None:
+        """Tells who waits, once, that another Triton should be asked too.
+
+        The answer may still come: whoever wants it finds the outcome anew.
+        """
+        if not self.is_given_up and not self.outcome.done():
+            self.is_given_up = True
+            self._fail(Silence())
+            self.outcome = asyncio.get_running_loop().create_future()
+
+
+class Silence(Exception):
+    """A Triton has not answered for so long that another one is asked too."""
+
+
+class Replica:
+    """One Triton of the fleet.
+
+    address   of its gRPC
+    windows   what it may have at a time of a model on a CPU
+    serving   ensemble → edition, of the models that answered last time
+    trouble   why it is not asked, where that is not for one of its models alone
+    ill       ensemble → why that one is not asked
+
+    Its channel is opened by the first question, in the event loop of that question.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        windows: Windows,
+        open_channel: OpenChannel,
+        clock: Callable[[], float],
+    ) -> None:
+        self.address = address
+        self.load = Load(address)
+        self.serving: dict[str, str] = {}
+        self.ensembles: dict[str, Ensemble] = {}
+        self.attempts: set[Attempt] = set()
+        self.trouble = "was not asked yet"
+        self.ill: dict[str, str] = {}
+        self.is_silent = False
+        self.is_draining = False
+        self.answered_at = clock()
+        self.failed_at = float("-inf")
+        self._clock = clock
+        self._late_looks = 0
+        self._windows = windows
+        self._taken: dict[str, tuple[Window, Window]] = {}
+        self._open_channel = open_channel
+        self._channel: grpc.aio.Channel | None = None
+
+    @property
+    def stub(self) -> service_pb2_grpc.GRPCInferenceServiceStub:
+        if self._channel is None:
+            self._channel = self._open_channel(self.address)
+            self._cached_stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        return self._cached_stub
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+    @property
+    def state(self) -> TritonState:
+        if self.is_draining:
+            return "draining"
+        if self.trouble:
+            return "silent" if self.is_silent else "away"
+        return "loading" if self.ill or not self.serving else "ready"
+
+    def why(self) -> str:
+        """What is wrong with it, in one line; empty if nothing."""
+        models = "; ".join(f"{name} {why}" for name, why in sorted(self.ill.items()))
+        return self.trouble or models
+
+    def windows_of(self, ensemble: str) -> tuple[Window, Window]:
+        """Of the bulk lane and of the interactive one."""
+        if ensemble not in self._taken:
+            sizes = self._sizes(ensemble)
+            self._taken[ensemble] = (
+                Window(sizes.bulk, self.load),
+                Window(sizes.interactive, self.load),
+            )
+        return self._taken[ensemble]
+
+    def window_tokens(self) -> int:
+        """Of all its windows together."""
+        return sum(window.size_tokens for pair in self._taken.values() for window in pair)
+
+    def _sizes(self, ensemble: str) -> Windows:
+        described = self.ensembles.get(ensemble)
+        tokens = described.parameters.get("micro_batch_tokens", "") if described else ""
+        return self._windows.fit(int(tokens) if tokens.isdecimal() else CPU_TOKENS)
+
+    def note_answer(self, ensemble: str, edition: str, sent_at: float) -> None:
+        """Notes what a call or a probe got.
+
+        What was sent before the last failure says nothing: a Triton that ends still answers it.
+        """
+        self.answered_at = self._clock()
+        if self.serving.get(ensemble) != edition and sent_at > self.failed_at:
+            self.serving[ensemble] = edition
+            self.ill.pop(ensemble, None)
+            self.trouble, self.is_silent = "", False
+
+    def note_failure(self, ensemble: str, why: str, of_all: bool) -> None:
+        """Leaves one model, or all of them, until a probe succeeds."""
+        self.failed_at = self._clock()
+        if of_all:
+            self.lose(why)
+        else:
+            self.serving.pop(ensemble, None)
+            self.ill[ensemble] = why
+
+    def lose(self, why: str, is_silent: bool = False) -> None:
+        """Leaves it altogether."""
+        self.failed_at = self._clock()
+        self.serving.clear()
+        self.ill.clear()
+        self.trouble, self.is_silent = why, is_silent
+
+    def unproven(self) -> list[str]:
+        """The models that it calls ready and that have not answered as they are now."""
+        return [
+            name
+            for name, ensemble in self.ensembles.items()
+            if ensemble.state == "ready"
+            and "served_name" in ensemble.parameters
+            and not ensemble.mismatch
+            and (name not in self.serving or self.serving[name] != ensemble.edition != "")
+        ]
+
+    async def look(self) -> None:
+        """Asks what it has.
+
+        Raises: UpstreamError.
+        """
+        try:
+            index = await self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest())
+            states, editions = read_states(index), read_editions(index)
+            described = await asyncio.gather(
+                *(self._describe(name, state) for name, state in sorted(states.items()))
+            )
+        except TritonTimeout:
+            self._late_looks += 1
+            if self._late_looks >= MOST_LATE_LOOKS:
+                self.lose(SILENT, is_silent=True)
+            raise
+        except UpstreamError as error:
+            self.lose(f"fails: {error.message}")
+            raise
+        self._take_in([one.of_edition(editions.get(one.name, "")) for one in described])
+
+    def _take_in(self, ensembles: list[Ensemble]) -> None:
+        self._late_looks = 0
+        self.ensembles = {ensemble.name: ensemble for ensemble in ensembles}
+        self.trouble, self.is_silent = "", False
+        ready = {one.name for one in ensembles if one.state == "ready" and not one.mismatch}
+        for name in self.serving.keys() - ready:
+            del self.serving[name]
+            self.ill[name] = "is not ready"
+        wanted = {one.name for one in ensembles if one.state in ("ready", "loading")}
+        self.ill = {name: why for name, why in self.ill.items() if name in wanted}
+        for name, (bulk, interactive) in self._taken.items():
+            sizes = self._sizes(name)
+            bulk.size_tokens, interactive.size_tokens = sizes.bulk, sizes.interactive
+
+    async def _describe(self, name: str, state: State) -> Ensemble:
+        if state != "ready" or folder_of_step(name):
+            return Ensemble(name, state)
+        try:
+            answer = await self._ask("ModelConfig", service_pb2.ModelConfigRequest(name=name))
+        except TritonUnavailable:  # it went between two questions
+            return Ensemble(name, "loading")
+        return read_config(answer.config)
+
+    async def probe(self, ensemble: str, timeout_seconds: float = LOST_SECONDS) -> None:
+        """Embeds one short text.
+
+        Raises: UpstreamError.
+        """
+        call, sent_at = probing(ensemble), self._clock()
+        with map_rpc_errors(call):
+            answer = await self.stub.ModelInfer(build_request(call, [0]), timeout=timeout_seconds)
+        read_answer(answer, call, 1)
+        self.note_answer(ensemble, answer.model_version, sent_at)
+
+    async def is_live(self) -> bool:
+        """Whether its process answers at all, busy or not.
+
+        Raises: TritonUnavailable if there is none.
+        """
+        try:
+            with map_rpc_errors():
+                question = service_pb2.ServerLiveRequest()
+                await self.stub.ServerLive(question, timeout=LIVE_TIMEOUT_SECONDS)
+        except TritonTimeout:
+            return False
+        return True
+
+    async def _ask(self, method: str, question: Any) -> Message:
+        with map_rpc_errors():
+            return await getattr(self.stub, method)(question, timeout=ASK_TIMEOUT_SECONDS)

@@ -1,0 +1,212 @@
+"""Several Tritons, each a real gRPC server in this process with faults that the test chooses."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+
+import grpc
+import httpx
+import pytest
+
+from gateway import Settings, create_app
+from gateway.errors import InferenceFailed, InputTooLong, Overloaded, TritonUnavailable
+from gateway.inference import mending
+from gateway.inference.lanes import Windows
+from gateway.inference.triton import TritonEmbedder
+from tests.fakes import ENSEMBLE, MODEL, FakeTriton, roomy_ledger, serve_triton, unpack_texts
+from tests.gateway.inference.test_triton import ANN, MANY, call_for, held, wait_until
+
+pytestmark = pytest.mark.anyio
+
+PROBE = b"ready?"
+
+
+def calls_of(triton: FakeTriton) -> int:
+    """Requests that are no probes."""
+    texts = [unpack_texts(request.raw_input_contents[0]) for request in triton.requests]
+    return sum(text != [PROBE] for text in texts)
+
+
+class Pair:
+    """Two Tritons and the embedder before them, which knows that both are well."""
+
+    def __init__(self, tritons: Sequence[FakeTriton], ports: Sequence[int]) -> None:
+        self.tritons = tritons
+        self.addresses = [f"127.0.0.1:{port}" for port in ports]
+        self.embedder = TritonEmbedder(
+            ",".join(self.addresses), chunk_tokens=256, windows=Windows(1024, 512, 64)
+        )
+
+    def states(self) -> list[str]:
+        by_address = {one.address: one.state for one in self.embedder.status()}
+        return [by_address[address] for address in self.addresses]
+
+    async def well(self) -> None:
+        await wait_until(lambda: self.states() == ["ready", "ready"])
+
+    async def embed(self, *texts: bytes) -> None:
+        await self.embedder.embed(call_for(*texts or (b"x",)))
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    tritons = FakeTriton(), FakeTriton()
+    async with AsyncExitStack() as stack:
+        ports = [await stack.enter_async_context(serve_triton(triton)) for triton in tritons]
+        pair = Pair(tritons, ports)
+        await pair.embedder.repository()
+        await pair.well()
+        yield pair
+        for triton in tritons:
+            triton.goes_on.set()
+        await pair.embedder.close()
+
+
+async def test_work_goes_to_the_triton_that_has_the_least_to_do(pair: Pair) -> None:
+    for triton in pair.tritons:
+        triton.pause_seconds = 0.2
+    await asyncio.gather(*(pair.embed(b"x" * 60) for _ in range(8)))
+    assert [4, 4] == [calls_of(triton) for triton in pair.tritons]
+
+
+async def test_of_two_that_are_idle_each_has_its_turn(pair: Pair) -> None:
+    for _ in range(6):
+        await pair.embed()
+    assert [3, 3] == [calls_of(triton) for triton in pair.tritons]
+
+
+async def test_what_is_let_in_grows_with_the_tritons(pair: Pair) -> None:
+    """9 chunks of 256 tokens: four at each, the last waits in one queue before both."""
+    for triton in pair.tritons:
+        triton.pause_seconds = 0.2
+    running = asyncio.create_task(pair.embed(*[b"x" * 762] * 9))
+    await wait_until(lambda: pair.embedder.waiting_tokens()[("bulk",)] > 0)
+    await wait_until(lambda: [4, 4] == [calls_of(triton) for triton in pair.tritons])
+    assert 8 * 256 == pair.embedder.triton_tokens()[("bulk",)]
+    assert [1024, 1024] == [one.outstanding_tokens for one in pair.embedder.status()]
+    await running
+    assert 9 == sum(calls_of(triton) for triton in pair.tritons)
+
+
+async def test_a_triton_that_ends_with_its_port_open_fails_no_call(pair: Pair) -> None:
+    ending, other = pair.tritons
+    ending.is_ending = True
+    for _ in range(20):
+        await pair.embed()
+    assert (1, 20) == (calls_of(ending), calls_of(other))
+    assert {("not_found",): 1} == pair.embedder.fleet.retries
+    assert ["loading", "ready"] == pair.states()
+
+    ending.is_ending, ending.states = False, []
+    await pair.well()
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("UNAVAILABLE", "Server is stopping, scheduler for model has stopped accepting"),
+        ("UNAVAILABLE", "Socket closed"),
+        ("CANCELLED", "cancelled"),
+        ("INTERNAL", "Stub process 'encoder_0_0' is not healthy."),
+    ],
+)
+async def test_what_one_triton_has_lost_another_one_does(pair: Pair, code: str, text: str) -> None:
+    pair.tritons[0].failure = grpc.StatusCode[code], text
+    await asyncio.gather(*(pair.embed(*MANY) for _ in range(4)))
+    assert pair.embedder.fleet.retries[(code.lower(),)] >= 1
+    pair.tritons[0].failure = None
+    await pair.well()
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind"),
+    [
+        ("UNAVAILABLE", "Exceeds maximum queue size", Overloaded),
+        ("INTERNAL", "onnxruntime says no", InferenceFailed),
+        ("INVALID_ARGUMENT", 'INPUT_TOO_LONG {"max_length": 1, "overflows": []}', InputTooLong),
+    ],
+)
+async def test_what_another_triton_would_refuse_too_is_asked_once(
+    pair: Pair, code: str, text: str, kind: type[Exception]
+) -> None:
+    for triton in pair.tritons:
+        triton.failure = grpc.StatusCode[code], text
+    with pytest.raises(kind):
+        await pair.embed()
+    assert 1 == sum(calls_of(triton) for triton in pair.tritons)
+
+
+async def test_a_chunk_that_nobody_takes_is_refused_at_once(pair: Pair) -> None:
+    for triton in pair.tritons:
+        triton.is_ending = True
+    with pytest.raises(TritonUnavailable):
+        await pair.embed()
+    assert [1, 1] == [calls_of(triton) for triton in pair.tritons]
+
+
+async def test_what_was_retried_leaves_nothing_in_the_ledger(pair: Pair) -> None:
+    ledger = roomy_ledger()
+    pair.tritons[0].is_ending = True
+    call = call_for(*MANY, ledger=ledger)
+    await pair.embedder.embed(call)
+    call.entry.close()
+    await wait_until(lambda: held(ledger, ANN) == (0, 0))
+    assert [0, 0] == [one.outstanding_tokens for one in pair.embedder.status()]
+
+
+async def test_retries_have_a_budget(pair: Pair) -> None:
+    pair.tritons[0].is_ending = True
+    pair.embedder.fleet.budget.take = lambda tokens, window_tokens: False  # type: ignore[method-assign]
+    with pytest.raises(TritonUnavailable):
+        await asyncio.gather(pair.embed(), pair.embed())
+    assert (1, {}) == (pair.embedder.fleet.refused_retries, pair.embedder.fleet.retries)
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits seconds for a test."""
+    monkeypatch.setattr(mending, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(mending, "SUSPECT_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.inference.replica.LIVE_TIMEOUT_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("impatience")
+async def test_what_a_stopped_triton_has_goes_to_another_one(pair: Pair) -> None:
+    stopped = pair.tritons[0]
+    await pair.embed()
+    stopped.goes_on.clear()
+    async with asyncio.timeout(3):
+        await asyncio.gather(*(pair.embed() for _ in range(6)))
+    assert ["silent", "ready"] == pair.states()
+    assert {("silent",)} == set(pair.embedder.fleet.retries)
+    assert sum(one.outstanding_tokens for one in pair.embedder.status()) > 0  # counted still
+
+    stopped.goes_on.set()
+    await pair.well()
+    await wait_until(lambda: [0, 0] == [one.outstanding_tokens for one in pair.embedder.status()])
+
+
+@pytest.mark.usefixtures("impatience")
+async def test_a_busy_triton_that_lives_is_not_left(pair: Pair) -> None:
+    for triton in pair.tritons:
+        triton.pause_seconds = 0.6
+    await asyncio.gather(*(pair.embed() for _ in range(4)))
+    assert (["ready", "ready"], {}) == (pair.states(), pair.embedder.fleet.retries)
+    assert [2, 2] == [calls_of(triton) for triton in pair.tritons]
+
+
+async def test_one_of_two_that_ends_makes_no_gateway_unready(pair: Pair) -> None:
+    """Today's trouble: four questions, each to another Triton, and all must be answered."""
+    app = create_app(Settings(auth="off"), pair.embedder)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client,
+    ):
+        await app.state.gateway.readiness.look()
+        pair.tritons[1].is_ending = True
+        for _ in range(12):
+            body = {"model": MODEL, "input": "a b"}
+            assert 200 == (await client.post("/v1/embeddings", json=body)).status_code
+            assert 200 == (await client.get("/health/ready")).status_code
+            await asyncio.sleep(0.05)
+    assert not pair.embedder.is_busy(ENSEMBLE)
