@@ -43,6 +43,7 @@ from gateway.telemetry.lines import FailureLine
 from gateway.telemetry.logs import log_of_loop
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.timeline import Timeline
+from gateway.telemetry.tracing import Tracing
 from gateway.usage.log import open_log
 from gateway.usage.meter import Meter
 
@@ -51,8 +52,10 @@ logger = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(settings: Settings, embedder: Embedder) -> Starlette:
+def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None = None) -> Starlette:
     """The ASGI app; it starts before its models do and answers 503 until they are ready.
+
+    tracing  makes traces of requests, if somebody wants any
 
     Raises: SettingsError if the key file cannot be used, or a setting needs what is not installed;
     OSError if there can be no usage log.
@@ -86,6 +89,7 @@ def create_app(settings: Settings, embedder: Embedder) -> Starlette:
         answers=Lane(settings.max_inflight_bytes // 2),
         estimates=Estimates(),
         metrics=metrics,
+        tracing=tracing,
         meter=Meter(metrics, open_log(settings)),
         vocabulary=find_vocabulary(settings.token_ids),
     )
@@ -100,7 +104,9 @@ class App(Starlette):
 
     def build_middleware_stack(self) -> ASGIApp:
         gateway: Gateway = self.state.gateway
-        app: ASGIApp = RequestScope(CanonicalPaths(self.router), gateway.metrics, _answer)
+        app: ASGIApp = RequestScope(
+            CanonicalPaths(self.router), gateway.metrics, _answer, gateway.tracing
+        )
         origins = gateway.settings.allowed_origins
         return allow_origins(app, origins) if origins else app
 
@@ -151,6 +157,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         with suppress(asyncio.CancelledError):
             await watcher
     await gateway.embedder.close()
+    if gateway.tracing is not None:
+        await asyncio.to_thread(gateway.tracing.close)
 
 
 def _served_models(catalogue: Catalogue) -> list[str]:

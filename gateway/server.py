@@ -17,6 +17,7 @@ from gateway.inference.triton import TritonEmbedder
 from gateway.rest.http_protocol import HttpProtocol
 from gateway.rest.patience import Patience
 from gateway.settings import Settings
+from gateway.telemetry.tracing import open_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def create_gateway(settings: Settings) -> Starlette:
             small_call=settings.small_call_tokens,
         ),
     )
-    return create_app(settings, embedder)
+    return create_app(settings, embedder, open_tracing(os.environ))
 
 
 def serve(app: Starlette, settings: Settings, listeners: list[socket.socket]) -> None:

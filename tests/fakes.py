@@ -178,6 +178,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     editions: Iterator[str] | None = None  # of each answer, where they differ
     pause_seconds: float = 0.0
     requests: list[Any] = field(default_factory=list)
+    metadata: list[dict[str, str]] = field(default_factory=list)  # of each of these requests
     cancelled: int = 0
     is_ending: bool = False  # as after SIGTERM: the port is open, no model has a version
     goes_on: asyncio.Event = field(default_factory=asyncio.Event)  # cleared as by SIGSTOP
@@ -210,6 +211,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         await self.goes_on.wait()
         self.requests.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
         if self.is_ending:
             await context.abort(grpc.StatusCode.NOT_FOUND, "has no available versions")
         texts = unpack_texts(request.raw_input_contents[0])

@@ -54,7 +54,8 @@ class Sending:
         call = self._call
         window = await self._lane.take(call.entry.caller, self._tokens, wish)
         call.entry.send(self._tokens)
-        call.timeline.ended("queue")
+        if not wish.tried:
+            call.timeline.ended("queue")
         replica = self._fleet.replica_of(window)
         outcome: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         attempt = Attempt(replica.address, call.ensemble, self._fleet.clock(), outcome)
@@ -70,7 +71,9 @@ class Sending:
             inference = call.timeline.infer(replica.address, len(self._chunk), tokens)
             with inference, map_rpc_errors(call):
                 request = build_request(call, self._chunk)
-                answer = await replica.stub.ModelInfer(request, timeout=LOST_SECONDS)
+                answer = await replica.stub.ModelInfer(
+                    request, timeout=LOST_SECONDS, metadata=inference.metadata
+                )
             replica.note_answer(call.ensemble, answer.model_version, attempt.sent_at)
             inference.tokens = count_tokens(answer)
             if (more := inference.tokens - tokens) > 0:

@@ -33,6 +33,7 @@ from gateway.rest.vocabulary import Vocabulary
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.timeline import Timeline
+from gateway.telemetry.tracing import Tracing
 from gateway.usage.log import Use
 from gateway.usage.meter import Meter
 
@@ -54,6 +55,7 @@ class Gateway:
     answers: Lane  # bytes of answers that are written and not yet sent
     estimates: Estimates
     metrics: Metrics
+    tracing: Tracing | None
     vocabulary: Vocabulary | None  # of token ids, if they are decoded
     meter: Meter
 
@@ -90,7 +92,7 @@ async def create_embeddings(request: Request) -> Response:
     tokens = int(embeddings.token_counts.sum())
     gateway.metrics.texts(model.id).inc(len(call.texts))
     gateway.metrics.tokens(model.id).inc(tokens)
-    call.timeline.tokens = tokens
+    call.timeline.tokens, call.timeline.dimensions = tokens, embeddings.dimensions
     response = EmbeddingResponse(
         model=model.id,
         columns=encode(embeddings.arrays, formats, gateway.settings.binary_bit_order),
@@ -148,7 +150,7 @@ def _prepare(
     texts = join(before, asked.texts)
     who = model.ensemble, entry.caller.key
     timeline: Timeline = request.state.timeline
-    timeline.model, timeline.texts = model.id, len(texts)
+    timeline.model, timeline.revision, timeline.texts = model.id, model.revision, len(texts)
     return EmbeddingCall(
         model=model.id,
         ensemble=model.ensemble,

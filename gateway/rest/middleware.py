@@ -18,11 +18,17 @@ from gateway.errors import HungUp
 from gateway.telemetry.lines import AccessLine
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.timeline import Timeline
+from gateway.telemetry.tracing import Tracing
 
 T = TypeVar("T")
 
 # What may be echoed into a header and a log line.
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+# Of W3C's Trace Context.
+TRACE_HEADERS = ("traceparent", "tracestate")
+# Asked every few seconds, by machines.
+UNTRACED_PATHS = ("/health", "/metrics")
 
 access_log = logging.getLogger("gateway.access")
 
@@ -36,17 +42,26 @@ class RequestScope:
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, answer_crash: Callable[[Request, Exception], Response]
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        answer_crash: Callable[[Request, Exception], Response],
+        tracing: Tracing | None = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._answer_crash = answer_crash
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        timeline = Timeline(_request_id(Headers(scope=scope)))
+        headers = Headers(scope=scope)
+        timeline = Timeline(_request_id(headers))
+        if self._tracing and not scope["path"].startswith(UNTRACED_PATHS):
+            context = {name: headers.getlist(name) for name in TRACE_HEADERS if name in headers}
+            self._tracing.begin(timeline, scope["method"], scope["scheme"], context)
         exits = ExitStack()
         scope.setdefault("state", {}).update(timeline=timeline, exits=exits)
         status = 0
@@ -88,6 +103,8 @@ class RequestScope:
         key = state["key"].name if "key" in state else "-"
         if key != "-":
             self._metrics.key_requests(key, status).inc()
+        if timeline.trace is not None:
+            timeline.trace.end(timeline, getattr(scope.get("route"), "path", ""), status)
         access_log.info(AccessLine(scope["method"], route, status, seconds, key, timeline))
 
 

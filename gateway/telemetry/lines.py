@@ -37,6 +37,7 @@ class AccessLine:
         }
         optional = {
             "error": line.error,
+            "trace_id": line.trace.id if line.trace else "",
             "key": self.key.removeprefix("-"),
             "model": line.model,
             "texts": line.texts,

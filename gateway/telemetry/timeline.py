@@ -7,7 +7,7 @@ line in the access log, metrics, `Server-Timing`, traces.
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
-from typing import Literal, get_args
+from typing import Literal, Protocol, TypeAlias, get_args
 
 from gateway.errors import GatewayError
 
@@ -15,6 +15,8 @@ from gateway.errors import GatewayError
 # Triton has the last chunk; numbers are encoded; JSON is written.
 Stage = Literal["read", "queue", "triton", "encode", "render"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+# Of a gRPC request.
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -24,6 +26,7 @@ class Inference:
     triton  its address
     tokens  estimated, until Triton has counted them
     error   the code of what came instead of an answer, empty if one came
+    metadata  what tells Triton of the trace, if there is one
     """
 
     triton: str
@@ -32,6 +35,7 @@ class Inference:
     began: float = 0.0
     ended: float = 0.0
     error: str = ""
+    metadata: Metadata | None = None
 
     def __enter__(self) -> "Inference":
         self.began = perf_counter()
@@ -45,33 +49,65 @@ class Inference:
             self.error = error.code if isinstance(error, GatewayError) else GatewayError.code
 
 
+class Trace(Protocol):
+    """The trace of a request, see `tracing`.
+
+    id  empty if it goes nowhere
+    """
+
+    id: str
+
+    def infer(self, inference: Inference) -> Metadata:
+        """Notes a chunk on its way to Triton."""
+        ...
+
+    def end(self, timeline: "Timeline", route: str, status: int) -> None:
+        """Hands it over to who sends it, in a thread of its own.
+
+        route   template of the path, empty if there is none
+        status  0 if nobody was left to hear it
+        """
+        ...
+
+
 @dataclass(slots=True)
 class Timeline:
     """Of one request; only calls for embeddings have stages.
 
     model       its id, empty until it is known that it is served
     tokens      as fed to the encoder
+    dimensions  of the embeddings, 0 until there are any
+    trace       None where nobody wants any
     inferences  what Triton was asked for; some may end after the request, or never
     error       the code of the answer, empty if all went well
     """
 
     request_id: str
     model: str = ""
+    revision: str = ""
     texts: int = 0
     tokens: int = 0
+    dimensions: int = 0
     error: str = ""
     started: float = field(default_factory=perf_counter)
     ends: list[tuple[Stage, float]] = field(default_factory=list)
     inferences: list[Inference] = field(default_factory=list)
+    trace: Trace | None = None
 
     def ended(self, stage: Stage) -> None:
         """What went on since the last stage ended, or the request began, was `stage`."""
-        self.ends.append((stage, perf_counter()))
+        end = stage, perf_counter()
+        if self.ends and self.ends[-1][0] == stage:  # of the chunk before
+            self.ends[-1] = end
+        else:
+            self.ends.append(end)
 
     def infer(self, triton: str, texts: int, tokens: int) -> Inference:
         """A chunk on its way to a Triton; entered when it is sent, left with its answer."""
         inference = Inference(triton, texts, tokens)
         self.inferences.append(inference)
+        if self.trace is not None:
+            inference.metadata = self.trace.infer(inference)
         return inference
 
     def failed(self, code: str) -> None:

@@ -48,7 +48,7 @@ class ConstantStub:
         }
         return service_pb2.ModelConfigResponse(config=declare(request.name, parameters))
 
-    async def ModelInfer(self, request: Any, timeout: float) -> Any:
+    async def ModelInfer(self, request: Any, timeout: float, metadata: Any = None) -> Any:
         request.SerializeToString()
         raw = _answer(request.model_name, request.inputs[0].shape[0])
         await asyncio.sleep(0)

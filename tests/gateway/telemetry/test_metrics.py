@@ -14,7 +14,8 @@ from gateway import Settings, create_app
 from gateway.errors import InferenceFailed, TritonTimeout
 from gateway.inference.triton import TritonEmbedder
 from gateway.telemetry.histograms import Histograms
-from tests.fakes import MODEL, FakeEmbedder, FakeTriton, serve_triton
+from tests.fakes import MODEL, FakeEmbedder, FakeTriton
+from tests.gateway.telemetry.conftest import client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -38,28 +39,11 @@ async def embed(client: httpx.AsyncClient, *texts: str) -> httpx.Response:
 
 
 @pytest.fixture
-async def triton() -> FakeTriton:
-    return FakeTriton()
-
-
-@pytest.fixture
-async def address(triton: FakeTriton) -> AsyncIterator[str]:
-    async with serve_triton(triton) as port:
-        yield f"127.0.0.1:{port}"
-
-
-@pytest.fixture
 async def through(address: str, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a gateway that asks a Triton over gRPC."""
     app = create_app(settings, TritonEmbedder(address, chunk_tokens=64, chunk_texts=4))
-    async with app.router.lifespan_context(app):
-        await app.state.gateway.catalogue.refresh()
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app),
-            base_url="http://gateway",
-            headers={"Authorization": "Bearer KEY"},
-        ) as client:
-            yield client
+    async with client_of(app) as client:
+        yield client
 
 
 def documented() -> dict[str, set[str]]:
