@@ -12,6 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from gateway.app import create_app
+from gateway.inference.channels import choose_channels
 from gateway.inference.lanes import Windows
 from gateway.inference.triton import TritonEmbedder
 from gateway.rest.http_protocol import HttpProtocol
@@ -35,7 +36,10 @@ def listen_to_signals() -> None:
 
 
 def create_gateway(settings: Settings) -> Starlette:
-    """The app in front of the Triton that the settings name."""
+    """The app in front of the Tritons that the settings name.
+
+    Raises: SettingsError, OSError.
+    """
     embedder = TritonEmbedder(
         settings.triton_address,
         chunk_tokens=settings.chunk_tokens,
@@ -45,6 +49,7 @@ def create_gateway(settings: Settings) -> Starlette:
             interactive=settings.interactive_window_tokens,
             small_call=settings.small_call_tokens,
         ),
+        channels=choose_channels(settings),
     )
     return create_app(settings, embedder, open_tracing(os.environ))
 

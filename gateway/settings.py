@@ -36,8 +36,19 @@ class Settings:
     port: Annotated[int, "TCP port to listen on; `0` takes a free one."] = 8000
     triton_address: Annotated[
         str,
-        "gRPC target of Triton: `host:port`, or several, separated by commas.",
+        "Triton's gRPC: `host:port`; several, separated by commas; or `dns:///name:port`, each"
+        " address of which is a Triton of its own, and which is resolved again every 2 s.",
     ] = "127.0.0.1:8001"
+    triton_ca_file: Annotated[
+        str,
+        "File in PEM with the certificates that Triton's is signed by; with it Triton is asked by"
+        " TLS, and its certificate must be for the host in the address, or for the name. Read"
+        " again every 5 s, as are the two below.",
+    ] = ""
+    triton_cert_file: Annotated[
+        str, "File in PEM with the gateway's own certificate, for a Triton that asks for one."
+    ] = ""
+    triton_key_file: Annotated[str, "File in PEM with its key, not encrypted."] = ""
     auth: Annotated[
         Literal["required", "off"],
         "`off` lets everybody in; `required` without any key refuses to start.",

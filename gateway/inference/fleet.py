@@ -4,12 +4,12 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from gateway.errors import ModelReplaced, TritonUnavailable, UpstreamError
-from gateway.inference.channels import OpenChannel, open_insecure
+from gateway.inference.channels import Channels
 from gateway.inference.embedder import Repository, TritonStatus
 from gateway.inference.lanes import FindWindows, Lane, Lanes, Window, Windows, Wish
 from gateway.inference.listing import Listed, merge
@@ -38,9 +38,9 @@ class Fleet:
 
     def __init__(
         self,
-        addresses: Iterable[str],
+        addresses: Mapping[str, str],
         windows: Windows,
-        open_channel: OpenChannel = open_insecure,
+        channels: Channels,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.replicas: dict[str, Replica] = {}
@@ -51,21 +51,22 @@ class Fleet:
         self.on_loss: Callable[[Replica], None] = lambda replica: None
         self.clock = clock
         self._windows = windows
-        self._open_channel = open_channel
+        self._channels = channels
         self._tasks: set[asyncio.Task[Any]] = set()
         self.set_addresses(addresses)
 
-    def set_addresses(self, addresses: Iterable[str]) -> None:
-        """From now on these; a Triton that is none of them any more finishes what it has."""
-        wanted = dict.fromkeys(addresses)
-        for address in wanted:
+    def set_addresses(self, addresses: Mapping[str, str]) -> None:
+        """From now on these; a Triton that is none of them any more finishes what it has.
+
+        addresses  address → the host that its certificate is for, empty for the one in the address
+        """
+        for address, host in addresses.items():
             if address not in self.replicas:
                 self.replicas[address] = Replica(
-                    address, self._windows, self._open_channel, self.clock
+                    address, host, self._windows, self._channels, self.clock
                 )
-            self.replicas[address].is_draining = False
         for address, replica in self.replicas.items():
-            replica.is_draining = address not in wanted
+            replica.is_draining = address not in addresses
         self.hand_out()
 
     def remove(self, replica: Replica) -> None:

@@ -9,16 +9,20 @@ text.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 
 from gateway.errors import TritonTimeout, UpstreamError
+from gateway.inference.channels import Channels
 from gateway.inference.fleet import Fleet
-from gateway.inference.replica import SILENT, Replica
+from gateway.inference.replica import LOST_SECONDS, SILENT, Replica
+from gateway.inference.resolution import Addresses
 
 # Seconds between two looks at one that is lost.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
 # Seconds for a probe of a model that must prove itself.
 PROBE_SECONDS = 5.0
+# Seconds between two looks at the files of TLS.
+FILES_SECONDS = 5.0
 # Seconds between two looks at what is unanswered.
 WATCH_SECONDS = 0.5
 # Seconds of silence, with chunks unanswered, after which a sign of life is asked for.
@@ -35,8 +39,10 @@ class Mending:
     silence is only looked for while there is another Triton to go to.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, addresses: Addresses, channels: Channels) -> None:
         self._fleet = fleet
+        self._addresses = addresses
+        self._channels = channels
         self._mended: set[str] = set()  # addresses
         self._asked: set[str] = set()
         self._is_watching = False
@@ -47,12 +53,32 @@ class Mending:
         if not self._is_watching:
             self._is_watching = True
             self._fleet.run(self._watch())
+            self._fleet.run(self._renew())
+            if not self._addresses.are_fixed:
+                self._fleet.run(self._addresses.follow(self._move))
 
     def begin(self, replica: Replica) -> None:
         """Looks after a Triton until it is well, unless that is done already."""
+        self._addresses.note_loss()
         if replica.address not in self._mended and not replica.is_draining:
             self._mended.add(replica.address)
             self._fleet.run(self._mend(replica))
+
+    def _move(self, addresses: Mapping[str, str]) -> None:
+        logger.info("Tritons: %s", ", ".join(sorted(addresses)))
+        self._fleet.set_addresses(addresses)
+        for replica in list(self._fleet.replicas.values()):
+            if replica.trouble:
+                self.begin(replica)
+
+    async def _renew(self) -> None:
+        """Opens new channels when the files of TLS are new ones; what goes on in old ones ends."""
+        while True:
+            await asyncio.sleep(FILES_SECONDS)
+            if self._channels.have_changed():
+                logger.info("the certificates for Triton are new ones")
+                for replica in self._fleet.replicas.values():
+                    self._fleet.run(replica.close(LOST_SECONDS))
 
     async def _mend(self, replica: Replica) -> None:
         pause = FIRST_PAUSE_SECONDS

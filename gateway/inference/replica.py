@@ -9,7 +9,7 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.errors import TritonTimeout, TritonUnavailable, UpstreamError
-from gateway.inference.channels import OpenChannel
+from gateway.inference.channels import Channels
 from gateway.inference.embedder import CPU_TOKENS, Ensemble, State, TritonState
 from gateway.inference.lanes import Load, Window, Windows
 from gateway.inference.messages import (
@@ -82,6 +82,7 @@ class Replica:
     """One Triton of the fleet.
 
     address   of its gRPC
+    host      that its certificate is for; empty for the one in the address
     windows   what it may have at a time of a model on a CPU
     serving   ensemble → edition, of the models that answered last time
     trouble   why it is not asked, where that is not for one of its models alone
@@ -93,11 +94,13 @@ class Replica:
     def __init__(
         self,
         address: str,
+        host: str,
         windows: Windows,
-        open_channel: OpenChannel,
+        channels: Channels,
         clock: Callable[[], float],
     ) -> None:
         self.address = address
+        self._host = host
         self.load = Load(address)
         self.serving: dict[str, str] = {}
         self.ensembles: dict[str, Ensemble] = {}
@@ -112,20 +115,24 @@ class Replica:
         self._late_looks = 0
         self._windows = windows
         self._taken: dict[str, tuple[Window, Window]] = {}
-        self._open_channel = open_channel
+        self._channels = channels
         self._channel: grpc.aio.Channel | None = None
 
     @property
     def stub(self) -> service_pb2_grpc.GRPCInferenceServiceStub:
         if self._channel is None:
-            self._channel = self._open_channel(self.address)
+            self._channel = self._channels.open(self.address, self._host)
             self._cached_stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         return self._cached_stub
 
-    async def close(self) -> None:
+    async def close(self, grace_seconds: float | None = None) -> None:
+        """The next question opens a new channel.
+
+        grace_seconds  for what goes on in this one
+        """
         if self._channel is not None:
-            await self._channel.close()
-            self._channel = None
+            channel, self._channel = self._channel, None
+            await channel.close(grace_seconds)
 
     @property
     def state(self) -> TritonState:

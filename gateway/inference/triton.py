@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 
 from gateway.errors import InputTooLong, ModelReplaced, Overloaded
 from gateway.inference import chunking
-from gateway.inference.channels import OpenChannel, open_insecure
+from gateway.inference.channels import Channels, Clear
 from gateway.inference.embedder import EmbeddingCall, Embeddings, Repository, TritonStatus
 from gateway.inference.fleet import Fleet
 from gateway.inference.lanes import Lane, Windows
 from gateway.inference.mending import Mending
 from gateway.inference.merging import Merge
 from gateway.inference.messages import read_answer
+from gateway.inference.resolution import Addresses, Resolve, resolve
 from gateway.inference.sending import Sending
 
 # A call is made once more for each Triton that may get another edition of its model meanwhile.
@@ -21,14 +22,18 @@ MOST_REPLACED = 3
 class TritonEmbedder:
     """The Embedder that asks Triton over gRPC.
 
-    address       of Triton's gRPC, for example 127.0.0.1:8001; several, separated by commas
+    address       of Triton's gRPC, as in `resolution`: 127.0.0.1:8001, dns:///triton:8001
     chunk_tokens  estimated tokens of one ModelInfer
     chunk_texts   texts of one ModelInfer
     windows       how many tokens a Triton has at a time of each model
 
-    The last three are more for a model whose encoder takes more tokens at a time.
+    channels      in the clear, or by TLS
+    resolve       finds the addresses of a name
 
+    Tokens and texts are more for a model whose encoder takes more tokens at a time.
     Belongs to one event loop: channels are opened by the first call, in that call's loop.
+
+    Raises: SettingsError if the address is none.
     """
 
     def __init__(
@@ -38,10 +43,12 @@ class TritonEmbedder:
         chunk_tokens: int = 1024,
         chunk_texts: int = 64,
         windows: Windows = Windows(),  # noqa: B008 - frozen
-        open_channel: OpenChannel = open_insecure,
+        channels: Channels = Clear(),  # noqa: B008 - has no state
+        resolve: Resolve = resolve,
     ) -> None:
-        self.fleet = Fleet(address.split(","), windows, open_channel)
-        self._mending = Mending(self.fleet)
+        addresses = Addresses(address, resolve)
+        self.fleet = Fleet(addresses.known(), windows, channels)
+        self._mending = Mending(self.fleet, addresses, channels)
         self._chunk_tokens = chunk_tokens
         self._chunk_texts = chunk_texts
 
