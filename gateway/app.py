@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from gateway.access.key_source import KeySource
 from gateway.access.ledger import Ledger
+from gateway.caching.opening import cached
 from gateway.errors import (
     ClientError,
     GatewayError,
@@ -61,7 +62,6 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
     OSError if there can be no usage log.
     """
     key_source = KeySource(settings)
-    catalogue, health = Catalogue(embedder), Health()
     ledger = Ledger(
         max_bytes=settings.max_inflight_bytes,
         max_tokens=settings.max_inflight_tokens,
@@ -76,6 +76,8 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
         key_file_valid=lambda: key_source.is_valid,
         key_file_loaded=lambda: key_source.loaded_at,
     )
+    embedder = cached(embedder, settings, metrics)
+    catalogue, health = Catalogue(embedder), Health()
     app = App(routes=_routes(settings), lifespan=_lifespan)
     app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
     app.state.gateway = Gateway(

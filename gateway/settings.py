@@ -142,6 +142,21 @@ class Settings:
         "Bit order of `binary` and `ubinary`. `lsb` is for stored vectors packed that way;"
         " mixing the two makes distances meaningless.",
     ] = "msb"
+    cache: Annotated[
+        Literal["off", "memory"],
+        "Where embeddings are kept, so that the same text is not computed again: `memory` is that"
+        " of this process. See below what it tells others.",
+    ] = "off"
+    cache_bytes: Annotated[
+        int,
+        "Bytes of the cache in memory; what was not asked for the longest goes first. A text of a"
+        " model of 1024 dimensions takes 4.4 KB as `float` or `base64`, 0.5 KB as `ubinary`.",
+    ] = 256 * 1024 * 1024
+    cache_shared: Annotated[
+        Literal["no", "yes"],
+        "Whether API keys share the cache. With `yes` how long an answer takes tells a caller"
+        " whether somebody else embedded a text before.",
+    ] = "no"
     usage_log: Annotated[
         str,
         "Folder of the usage log: a line for every call that was answered with embeddings, whose"

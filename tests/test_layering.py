@@ -25,7 +25,7 @@ GATEWAY = [
     {"gateway.settings"},
     {"gateway.access", "gateway.telemetry", "gateway.local"},
     {"gateway.inference", "gateway.usage"},
-    {"gateway.rest"},
+    {"gateway.caching", "gateway.rest"},
     {"gateway.app"},
     {"gateway.server", "gateway"},
     {"gateway.__main__", "gateway.local.__main__"},

@@ -60,12 +60,14 @@ class Embeddings:
     token_counts  (N,) int32, tokens fed to the encoder, special tokens included
     dimensions    d
     edition       of the model that gave all of them: the version of its ensemble
+    is_cached     whether Triton was not asked: all of them were computed for others before
     """
 
     arrays: Mapping[NumberFormat, NDArray[Any]]
     token_counts: NDArray[np.int32]
     dimensions: int
     edition: str
+    is_cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,13 @@ class _State:
     trouble: str = "was not asked yet"
 
 
+@dataclass(slots=True)
+class Noting:
+    """Of one call; what was kept from earlier calls is no answer of Triton's."""
+
+    is_answer: bool = True
+
+
 class Health:
     """The health of models, by the names of their ensembles.
 
@@ -73,14 +80,16 @@ class Health:
         return self._clock() - state.answered_at if state.trouble == SILENT else 0.0
 
     @contextmanager
-    def noting(self, ensemble: str) -> Iterator[None]:
+    def noting(self, ensemble: str) -> Iterator["Noting"]:
         """Notes what comes of a call; one that is cancelled says nothing."""
+        noting = Noting()
         try:
-            yield
+            yield noting
         except UpstreamError as error:
             self._note_failure(ensemble, error)
             raise
-        self._note_answer(ensemble)
+        if noting.is_answer:
+            self._note_answer(ensemble)
 
     async def probe(self, probed: Probed, ensembles: Iterable[str]) -> None:
         """Asks those of the models for which it is time, side by side."""

@@ -130,8 +130,9 @@ async def _receive(
 async def _embed(request: Request, call: EmbeddingCall, formats: tuple[Format, ...]) -> Embeddings:
     """The embeddings, when there is room to write the answer too."""
     gateway = _gateway(request)
-    with gateway.health.noting(call.ensemble):
+    with gateway.health.noting(call.ensemble) as noting:
         embeddings = await gateway.embedder.embed(call)
+        noting.is_answer = not embeddings.is_cached
     call.timeline.ended("triton")
     size = json_bytes(embeddings.arrays, formats)
     await gateway.answers.take(call.entry.caller, size)

@@ -92,6 +92,17 @@ class Metrics:
         ):
             gauge = Gauge(f"gateway_key_file_{name}", meaning, registry=self.registry)
             gauge.set_function(read)
+        self.cache_hits = self._by_labels(
+            Counter, "gateway_cache_hits", "Texts that were not computed again.", ("model",)
+        )
+        self.cache_misses = self._by_labels(
+            Counter, "gateway_cache_misses", "Texts that had to be computed.", ("model",)
+        )
+        self.cache_bytes = Gauge(
+            "gateway_cache_bytes",
+            "Held by the cache in the memory of this process.",
+            registry=self.registry,
+        )
         self.upstream_errors = self._by_labels(
             Counter,
             "gateway_upstream_errors",
