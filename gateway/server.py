@@ -16,6 +16,7 @@ from gateway.inference.channels import choose_channels
 from gateway.inference.lanes import Windows
 from gateway.inference.triton import TritonEmbedder
 from gateway.rest.http_protocol import HttpProtocol
+from gateway.rest.http_server import HttpServer
 from gateway.rest.patience import Patience
 from gateway.settings import Settings
 from gateway.telemetry.tracing import open_tracing
@@ -55,9 +56,14 @@ def create_gateway(settings: Settings) -> Starlette:
 
 
 def serve(app: Starlette, settings: Settings, listeners: list[socket.socket]) -> None:
-    """Runs the app on open sockets until SIGINT or SIGTERM; calls in flight are finished."""
+    """Runs the app on open sockets until SIGINT or SIGTERM; calls in flight are finished.
+
+    A second signal cuts them off.
+    """
     patience = Patience(settings.keep_alive_seconds, reading=settings.timeout_seconds)
-    protocol: Any = partial(HttpProtocol, patience=patience)  # uvicorn asks for a class
+    stopping = app.state.gateway.stopping
+    # uvicorn asks for a class
+    protocol: Any = partial(HttpProtocol, patience=patience, stopping=stopping)
     config = uvicorn.Config(
         app,
         http=protocol,
@@ -72,4 +78,4 @@ def serve(app: Starlette, settings: Settings, listeners: list[socket.socket]) ->
     for listener in listeners:
         logger.info("listening on %s port %d", *listener.getsockname()[:2])
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=listeners)
+        HttpServer(config, stopping, settings.drain_seconds).run(sockets=listeners)

@@ -78,6 +78,11 @@ class Settings:
         "Seconds that a connection may stay open between two requests. Below what clients and"
         " proxies in front keep theirs (usually 60 or less), some calls meet a closed one.",
     ] = 75.0
+    drain_seconds: Annotated[
+        float,
+        "Seconds between SIGTERM and the end of accepting calls, unready all the while: what load"
+        " balancers need to notice, 5 to 10 in a cluster. `0` ends at once, as at a terminal.",
+    ] = 0.0
     max_body_bytes: Annotated[
         int,
         "Bytes of a request body. Too low refuses long texts; too high and one body keeps others"
@@ -246,6 +251,8 @@ class Variable:
         if self.name == f"{PREFIX}PORT":
             if value not in range(MAX_PORT + 1):
                 raise SettingsError(f"{self.name} is {value}, ports are 0 to {MAX_PORT}")
+        elif self.name == f"{PREFIX}DRAIN_SECONDS" and value == 0:
+            pass
         elif isinstance(value, int | float) and not 0 < value < float("inf"):
             raise SettingsError(f"{self.name} is {value}, it must be a positive number")
 

@@ -1,7 +1,8 @@
 """The routes: read, call, answer. Errors pass through to the one handler in app.py."""
 
 import asyncio
-from dataclasses import dataclass, replace
+import threading
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -58,6 +59,7 @@ class Gateway:
     tracing: Tracing | None
     vocabulary: Vocabulary | None  # of token ids, if they are decoded
     meter: Meter
+    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 class JSONResponse(Response):
@@ -253,6 +255,8 @@ async def live(request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """GET /health/ready: a call of any known model would succeed."""
+    if _gateway(request).stopping.is_set():
+        raise TritonUnavailable("not ready: this gateway is stopping", {"models": {}})
     troubles = await _gateway(request).readiness.look()
     if troubles:
         raise TritonUnavailable(f"not ready: {describe(troubles)}", {"models": troubles})

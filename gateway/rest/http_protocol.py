@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.errors import MalformedRequest
 from gateway.rest.contract import render_error
-from gateway.rest.patience import LingeringClose, PatientProtocol, Place
+from gateway.rest.patience import PatientProtocol, Place
 
 # Bytes of a path with all its headers, or of anything else that is no body: kept until it ends.
 MAX_HEAD_BYTES = 64 * 1024
@@ -68,8 +68,8 @@ class HttpProtocol(PatientProtocol):
             self.flow.resume_reading()  # who does not read does not notice a hang-up
         else:
             self._running = self.cycle
-        if not self.cycle.keep_alive:
-            self.cycle.transport = LingeringClose(self, self.cycle)  # type: ignore[assignment]
+        if self.stopping.is_set() or not self.cycle.keep_alive:
+            self.end_behind(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         self._unparsed_bytes = 0

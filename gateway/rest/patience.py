@@ -1,6 +1,7 @@
 """PatientProtocol: how long a client may keep a connection waiting, and how a connection ends."""
 
 import asyncio
+import threading
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -25,12 +26,18 @@ class Patience:
     rest        for the rest of a body that is answered already: closed at once, many clients
                 would see a broken connection instead of the answer
     reading     for an answer that is more than the buffers of the system hold
+    last        for one more request once the server stops: a client that is at work sends it and is
+                told that it was the last, where a connection closed at once may meet it half way
     """
 
     keep_alive: float = 75.0
     head: float = 60.0
     rest: float = 5.0
     reading: float = 50.0
+    last: float = 0.5
+
+
+NEVER = threading.Event()
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -39,12 +46,19 @@ class PatientProtocol(HttpToolsProtocol):
     That for a body which the app reads is the app's.
     """
 
-    def __init__(self, *arguments: Any, patience: Patience, **options: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        patience: Patience,
+        stopping: threading.Event = NEVER,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
         self.timeout_keep_alive = patience.keep_alive  # type: ignore[assignment]  # uvicorn's: int
         self.place = Place.BETWEEN
         self.is_deaf = False  # whatever still comes is thrown away
         self._patience = patience
+        self.stopping = stopping
         self._has_moved = True  # since the timer of the wait for the client was started
         self._unread_timer: asyncio.TimerHandle | None = None
 
@@ -83,6 +97,19 @@ class PatientProtocol(HttpToolsProtocol):
         cycle = self.cycle  # of the last request; answers keep the order of requests
         return cycle is not None and not (cycle.response_complete or cycle.disconnected)
 
+    def shutdown(self) -> None:
+        """The server stops: ends behind the last answer, or soon if none is owed."""
+        if self.owes_answer():
+            self.end_behind(self.cycle)
+        else:
+            self._has_moved = True
+            self.watch_client()
+
+    def end_behind(self, cycle: RequestResponseCycle) -> None:
+        """This request is the last of the connection."""
+        cycle.keep_alive = False
+        cycle.transport = LingeringClose(self, cycle)  # type: ignore[assignment]
+
     def move_to(self, place: Place) -> None:
         """The parser stands there now."""
         self.place = place
@@ -119,7 +146,10 @@ class PatientProtocol(HttpToolsProtocol):
     def _patience_seconds(self) -> float:
         if self.is_deaf or self.place is Place.BODY:
             return self._patience.rest
-        return self._patience.head if self.place is Place.HEAD else self._patience.keep_alive
+        stops = self.stopping.is_set()
+        if self.place is Place.HEAD:
+            return self._patience.rest if stops else self._patience.head
+        return self._patience.last if stops else self._patience.keep_alive
 
     def _start_unread_timer(self) -> None:
         if self._unread_timer is None:

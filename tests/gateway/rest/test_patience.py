@@ -5,6 +5,7 @@ nothing cannot be had in a moment; test_http_protocol.py has the sockets.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -103,6 +104,7 @@ class Connection:
         self.transport = Transport()
         self.may_answer = asyncio.Event()
         self.may_answer.set()
+        self.stopping = threading.Event()
         config = uvicorn.Config(self.app, interface="asgi3", log_config=None, access_log=False)
         config.load()
         self.protocol = HttpProtocol(
@@ -111,6 +113,7 @@ class Connection:
             app_state={},
             _loop=cast("asyncio.AbstractEventLoop", self.clock),
             patience=PATIENCE,
+            stopping=self.stopping,
         )
         self.protocol.connection_made(self.transport)
 
@@ -125,6 +128,11 @@ class Connection:
         """The client sends, and the app does what it can."""
         self.protocol.data_received(data)
         await self.settle()
+
+    def stop(self) -> None:
+        """The server stops."""
+        self.stopping.set()
+        self.protocol.shutdown()
 
     async def settle(self) -> None:
         for _ in range(5):
@@ -357,3 +365,67 @@ async def test_a_connection_that_is_given_up_gets_no_refusal(connection: Connect
     connection.transport.abort()
     await connection.send(b"nonsense\r\n\r\n")
     assert (connection.answers, connection.transport.done) == (0, ["abort"])
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["new", "idle"])
+async def test_a_connection_ends_soon_when_the_server_stops(
+    connection: Connection, before: bytes
+) -> None:
+    await connection.send(before)
+    connection.stop()
+    assert connection.ends_after(PATIENCE.last)
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["new", "idle"])
+async def test_one_more_request_is_answered_when_the_server_stops(
+    connection: Connection, before: bytes
+) -> None:
+    await connection.send(before)
+    connection.stop()
+    await connection.send(GET)
+    assert connection.transport.written.count(b"connection: close") == 1
+    assert connection.transport.done == ["close"]
+
+
+async def test_a_request_that_has_begun_when_the_server_stops_is_answered(
+    connection: Connection,
+) -> None:
+    await connection.send(GET)
+    await connection.send(GET[:20])
+    connection.stop()
+    await connection.send(GET[20:])
+    assert connection.answers == 2
+    assert connection.transport.written.count(b"connection: close") == 1
+    assert connection.transport.done == ["close"]
+
+
+async def test_a_head_that_does_not_end_is_not_waited_for_long_when_the_server_stops(
+    connection: Connection,
+) -> None:
+    await connection.send(HALF_A_HEAD)
+    connection.stop()
+    assert connection.ends_after(PATIENCE.rest)
+
+
+async def test_all_that_is_owed_is_answered_when_the_server_stops(connection: Connection) -> None:
+    connection.may_answer.clear()
+    await connection.send(GET * 3)
+    connection.stop()
+    assert connection.transport.done == []
+    connection.may_answer.set()
+    await connection.settle()
+    assert connection.answers == 3
+    assert connection.transport.done == ["close"]
+
+
+async def test_a_body_that_is_answered_early_is_not_reset_when_the_server_stops(
+    connection: Connection,
+) -> None:
+    connection.may_answer.clear()
+    await connection.send(with_length(b"x" * 100)[:-50])
+    connection.stop()
+    connection.may_answer.set()
+    await connection.settle()
+    assert connection.answers == 1
+    assert connection.transport.done == ["eof"]
+    assert connection.ends_after(PATIENCE.rest)
