@@ -66,6 +66,7 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
         max_bytes=settings.max_inflight_bytes,
         max_tokens=settings.max_inflight_tokens,
         small_tokens=settings.small_call_tokens,
+        tritons=embedder.ready_tritons,
         name_of=key_source.keys.name_of,
     )
     metrics = Metrics(
@@ -73,6 +74,12 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
         held_tokens=ledger.held_tokens,
         waiting_tokens=embedder.waiting_tokens,
         triton_tokens=embedder.triton_tokens,
+        capacity_tokens=embedder.capacity_tokens,
+        triton_up=lambda: {(one.address,): one.state == "ready" for one in embedder.status()},
+        triton_outstanding_tokens=lambda: {
+            (one.address,): one.outstanding_tokens for one in embedder.status()
+        },
+        retries=embedder.retries,
         key_file_valid=lambda: key_source.is_valid,
         key_file_loaded=lambda: key_source.loaded_at,
     )

@@ -108,9 +108,9 @@ class Settings:
     ] = "auto"  # noqa: S105 - no secret
     max_inflight_tokens: Annotated[
         int,
-        "Estimated tokens that wait or that Triton has; above it calls get 429. A key gets at most"
-        " half of it for big calls and three quarters for small ones. Too high and calls time out"
-        " while they wait, too low and the machine idles.",
+        "Estimated tokens that wait or that Triton has, for each Triton that is well; above it"
+        " calls get 429. A key gets at most half of it for big calls and three quarters for small"
+        " ones. Too high and calls time out while they wait, too low and the machine idles.",
     ] = 2_000_000
     chunk_tokens: Annotated[
         int,
@@ -127,7 +127,7 @@ class Settings:
     ] = 512
     bulk_window_tokens: Annotated[
         int,
-        "Estimated tokens of bulk calls that Triton has at a time, of each model; the others"
+        "Estimated tokens of bulk calls that each Triton has at a time, of each model; the others"
         " wait here for their turn. Too high and big calls get more than small ones, too low and"
         " the machine idles; several encoder instances need as many times more. A model on a GPU"
         " gets at least four of its micro-batches.",

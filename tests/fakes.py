@@ -28,7 +28,14 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.inference import tensors
-from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, Repository, Truncation
+from gateway.inference.embedder import (
+    EmbeddingCall,
+    Embeddings,
+    Ensemble,
+    Repository,
+    TritonStatus,
+    Truncation,
+)
 from load_tests.bench.constant import declare
 
 MODEL = "mixedbread-ai/mxbai-embed-large-v1"
@@ -103,6 +110,7 @@ class FakeEmbedder:
     calls: list[EmbeddingCall] = field(default_factory=list)
     probes: list[str] = field(default_factory=list)
     cancelled: int = 0
+    tritons: list[TritonStatus] = field(default_factory=list)
 
     async def embed(self, call: EmbeddingCall) -> Embeddings:
         call.entry.admit(sum(call.token_estimates))
@@ -148,6 +156,18 @@ class FakeEmbedder:
 
     def triton_tokens(self) -> dict[tuple[str, ...], int]:
         return {("bulk",): 0, ("interactive",): 0}
+
+    def capacity_tokens(self) -> dict[tuple[str, ...], int]:
+        return {}
+
+    def retries(self) -> dict[tuple[str, ...], int]:
+        return {}
+
+    def ready_tritons(self) -> int:
+        return len(self.tritons)
+
+    def status(self) -> list[TritonStatus]:
+        return self.tritons
 
     async def close(self) -> None:
         pass

@@ -39,7 +39,7 @@ class Room:
     """
 
     def __init__(self, size: int, small: int) -> None:
-        self._size = size
+        self.size = size
         self._small = small
         self.held = 0
         self.held_by: Counter[bytes] = Counter()
@@ -65,7 +65,7 @@ class Room:
             del self.held_by[key]
 
     def _fits(self, key: bytes, amount: int, total: int) -> bool:
-        left = self._size - self.held - amount
+        left = self.size - self.held - amount
         own = self.held_by[key] + amount  # a Counter: 0 for who holds nothing, and nothing is kept
         share = SMALL_SHARE if total <= self._small else BIG_SHARE
         return left >= 0 and (own == total or own <= share * left)
@@ -75,7 +75,8 @@ class Ledger:
     """The accounts of one gateway.
 
     max_bytes   of bodies, texts and embeddings held at once
-    max_tokens  estimated tokens that wait or that Triton has
+    max_tokens  estimated tokens that wait or that Triton has, for each Triton that is well
+    tritons     how many those are
     small_tokens  up to which a call counts as small
     name_of     what metrics call the key of a digest
     clock       seconds
@@ -87,11 +88,14 @@ class Ledger:
         max_bytes: int,
         max_tokens: int,
         small_tokens: int,
+        tritons: Callable[[], int] = lambda: 1,
         name_of: Callable[[bytes], str] = lambda digest: unnamed_key(digest).name,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bytes = Room(max_bytes, SMALL_BYTES)
         self._tokens = Room(max_tokens, small_tokens)
+        self._max_tokens = max_tokens
+        self._tritons = tritons
         self._name_of = name_of
         self._at_triton: Counter[bytes] = Counter()
         self._rate = _Rate(clock)
@@ -120,6 +124,8 @@ class Ledger:
     def _admit(self, key: bytes, tokens: int) -> None:
         if not self._tokens.held:
             self._rate.begin()
+        # Several answer as many times faster, so that what waits waits no longer for them.
+        self._tokens.size = self._max_tokens * max(self._tritons(), 1)
         if not self._tokens.take(key, tokens):
             raise Overloaded("too many tokens are in flight, try again", self._retry_after())
 

@@ -19,7 +19,13 @@ from gateway.caching.digests import Digests
 from gateway.caching.records import pack, unpack
 from gateway.caching.store import Store
 from gateway.errors import InputTooLong, ModelReplaced
-from gateway.inference.embedder import Embedder, EmbeddingCall, Embeddings, Repository
+from gateway.inference.embedder import (
+    Embedder,
+    EmbeddingCall,
+    Embeddings,
+    Repository,
+    TritonStatus,
+)
 from gateway.telemetry.metrics import Metrics
 
 # Editions that one call may meet: that of its look-up, and two of a model that is being replaced.
@@ -181,6 +187,18 @@ class CachingEmbedder:
 
     def triton_tokens(self) -> Mapping[tuple[str, ...], int]:
         return self._embedder.triton_tokens()
+
+    def capacity_tokens(self) -> Mapping[tuple[str, ...], int]:
+        return self._embedder.capacity_tokens()
+
+    def retries(self) -> Mapping[tuple[str, ...], int]:
+        return self._embedder.retries()
+
+    def ready_tritons(self) -> int:
+        return self._embedder.ready_tritons()
+
+    def status(self) -> Sequence[TritonStatus]:
+        return self._embedder.status()
 
     async def close(self) -> None:
         await self._embedder.close()

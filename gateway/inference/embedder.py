@@ -155,4 +155,20 @@ class Embedder(Protocol):
         """Estimated tokens that Triton has, by lane."""
         ...
 
+    def capacity_tokens(self) -> Mapping[tuple[str, ...], int]:
+        """Estimated tokens that Triton would be given now, by model and lane."""
+        ...
+
+    def retries(self) -> Mapping[tuple[str, ...], int]:
+        """Chunks that a Triton has lost, by reason, and `sent` to another or `refused`."""
+        ...
+
+    def ready_tritons(self) -> int:
+        """How many Tritons are asked, for some model at least."""
+        ...
+
+    def status(self) -> Sequence[TritonStatus]:
+        """Each Triton, by address."""
+        ...
+
     async def close(self) -> None: ...

@@ -46,8 +46,7 @@ class Fleet:
         self.replicas: dict[str, Replica] = {}
         self.lanes: dict[str, Lanes] = {}
         self.budget = RetryBudget(clock)
-        self.retries: Counter[tuple[str, ...]] = Counter()  # by reason
-        self.refused_retries = 0  # for want of budget
+        self.retries: Counter[tuple[str, ...]] = Counter()  # by reason and result
         self.on_loss: Callable[[Replica], None] = lambda replica: None
         self.clock = clock
         self._windows = windows
@@ -137,10 +136,11 @@ class Fleet:
         for lanes in self.lanes.values():
             lanes.hand_out()
 
-    def may_retry(self, lost: str, ensemble: str, wish: Wish, tokens: int) -> bool:
+    def may_retry(self, lost: str, ensemble: str, wish: Wish, tokens: int, why: str) -> bool:
         """Whether a chunk goes to another Triton, and the budget has enough; if so, it is taken.
 
         lost  address of the Triton that had it last
+        why   in one word
 
         Raises: ModelReplaced.
         """
@@ -148,10 +148,9 @@ class Fleet:
             return False
         self.candidates(ensemble, wish)
         replica = self.replicas.get(lost)
-        if self.budget.take(tokens, replica.window_tokens() if replica else tokens):
-            return True
-        self.refused_retries += 1
-        return False
+        may = self.budget.take(tokens, replica.window_tokens() if replica else tokens)
+        self.retries[why, "sent" if may else "refused"] += 1
+        return may
 
     def is_served_elsewhere(self, ensemble: str, tried: Collection[str]) -> bool:
         return any(
@@ -251,6 +250,22 @@ class Fleet:
             ("interactive",): sum(count(lanes.interactive) for lanes in models),
         }
 
+    def count_ready(self) -> int:
+        """Tritons that are asked for something, by every call."""
+        replicas = self.replicas.values()
+        return len([1 for one in replicas if one.serving and not one.is_draining])
+
+    def capacity_tokens(self) -> Mapping[tuple[str, ...], int]:
+        """What would be handed out now, by model and lane."""
+        tokens: Counter[tuple[str, ...]] = Counter()
+        for replica in self.replicas.values():
+            for ensemble in () if replica.is_draining else replica.serving:
+                bulk, interactive = replica.windows_of(ensemble)
+                model = replica.name_of(ensemble)
+                tokens[model, "bulk"] += bulk.room_tokens
+                tokens[model, "interactive"] += interactive.room_tokens
+        return tokens
+
     def status(self) -> list[TritonStatus]:
         """Each Triton, by address."""
         now = self.clock()
@@ -260,9 +275,7 @@ class Fleet:
                 state=replica.state,
                 why=replica.why(),
                 models={
-                    replica.ensembles[name].parameters.get("served_name", name)
-                    if name in replica.ensembles
-                    else name: edition
+                    replica.name_of(name): edition
                     for name, edition in sorted(replica.serving.items())
                 },
                 outstanding_tokens=replica.load.tokens,

@@ -33,6 +33,14 @@ class Readiness:
         }
         return ill | self._catalogue.troubles()
 
+    def ill_tritons(self) -> dict[str, str]:
+        """Address → why a Triton is not asked, or not for all of its models."""
+        return {
+            one.address: f"{one.state}: {one.why}" if one.why else one.state
+            for one in self._embedder.status()
+            if one.state != "ready"
+        }
+
     def silent_seconds(self) -> float:
         """Since the last answer of the model, of those known, that is silent longest; 0 of none."""
         ensembles = [model.ensemble for model in self._catalogue.models]

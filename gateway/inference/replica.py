@@ -147,6 +147,11 @@ class Replica:
         models = "; ".join(f"{name} {why}" for name, why in sorted(self.ill.items()))
         return self.trouble or models
 
+    def name_of(self, ensemble: str) -> str:
+        """What clients call a model."""
+        described = self.ensembles.get(ensemble)
+        return described.parameters.get("served_name", ensemble) if described else ensemble
+
     def windows_of(self, ensemble: str) -> tuple[Window, Window]:
         """Of the bulk lane and of the interactive one."""
         if ensemble not in self._taken:
@@ -230,11 +235,11 @@ class Replica:
         self.ensembles = {ensemble.name: ensemble for ensemble in ensembles}
         self.trouble, self.is_silent = "", False
         ready = {one.name for one in ensembles if one.state == "ready" and not one.mismatch}
-        for name in self.serving.keys() - ready:
-            del self.serving[name]
-            self.ill[name] = "is not ready"
-        wanted = {one.name for one in ensembles if one.state in ("ready", "loading")}
-        self.ill = {name: why for name, why in self.ill.items() if name in wanted}
+        loading = {one.name for one in ensembles if one.state == "loading"}
+        expected = self.serving.keys() | self.ill.keys()
+        self.ill = {name: self.ill[name] for name in self.ill.keys() & ready}
+        self.ill |= dict.fromkeys(expected & loading, "is not ready")
+        self.serving = {name: self.serving[name] for name in self.serving.keys() & ready}
         for name, (bulk, interactive) in self._taken.items():
             sizes = self._sizes(name)
             bulk.size_tokens, interactive.size_tokens = sizes.bulk, sizes.interactive

@@ -95,9 +95,10 @@ class Sending:
         Raises: UpstreamError; `why` where nobody else can be asked.
         """
         wish = Wish(wish.edition, wish.tried | {lost.address})
-        if not self._fleet.may_retry(lost.address, self._call.ensemble, wish, self._tokens):
+        if not self._fleet.may_retry(
+            lost.address, self._call.ensemble, wish, self._tokens, _reason(why)
+        ):
             raise why
-        self._fleet.retries[(_reason(why),)] += 1
         self._call.entry.repeat(self._tokens)
         self._lane.charge(self._call.entry.caller, -self._tokens)  # it pays once
         return await self._ask(wish)

@@ -132,6 +132,15 @@ class TritonEmbedder:
     def triton_tokens(self) -> Mapping[tuple[str, ...], int]:
         return self.fleet.sum_lanes(lambda lane: lane.in_flight_tokens)
 
+    def capacity_tokens(self) -> Mapping[tuple[str, ...], int]:
+        return self.fleet.capacity_tokens()
+
+    def retries(self) -> Mapping[tuple[str, ...], int]:
+        return self.fleet.retries
+
+    def ready_tritons(self) -> int:
+        return self.fleet.count_ready()
+
     def status(self) -> Sequence[TritonStatus]:
         return self.fleet.status()
 

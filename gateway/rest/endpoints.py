@@ -254,13 +254,16 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """GET /health/ready: a call of any known model would succeed."""
+    """GET /health/ready: a call of any known model would succeed; which Tritons are ill."""
     if _gateway(request).stopping.is_set():
         raise TritonUnavailable("not ready: this gateway is stopping", {"models": {}})
-    troubles = await _gateway(request).readiness.look()
+    readiness = _gateway(request).readiness
+    troubles = await readiness.look()
+    ill = readiness.ill_tritons()
     if troubles:
-        raise TritonUnavailable(f"not ready: {describe(troubles)}", {"models": troubles})
-    return JSONResponse(b'{"status":"ok"}')
+        details = {"models": troubles, "tritons": ill}
+        raise TritonUnavailable(f"not ready: {describe(troubles)}", details)
+    return JSONResponse(orjson.dumps({"status": "ok"} | ({"tritons": ill} if ill else {})))
 
 
 async def metrics(request: Request) -> Response:

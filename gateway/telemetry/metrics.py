@@ -4,17 +4,17 @@ Labels come from closed sets: route names, statuses, served models, error codes,
 keys.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from gateway.telemetry.histograms import Histograms
+from gateway.telemetry.readings import Reading, Readings
 from gateway.telemetry.timeline import Timeline
 
 T = TypeVar("T", Counter, Histogram, Gauge)
-Reading: TypeAlias = Callable[[], Mapping[tuple[str, ...], int]]  # values of the labels → number
 
 # Seconds; from a cached single text to the default timeout.
 DURATION_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
@@ -35,6 +35,10 @@ class Metrics:
     held_tokens     tells the tokens held, by key and stage
     waiting_tokens  tells the tokens that wait, by lane
     triton_tokens   tells the tokens that Triton has, by lane
+    capacity_tokens  tells the tokens that Triton would be given now, by model and lane
+    triton_up       tells whether a Triton is asked, by its address
+    triton_outstanding_tokens  tells the tokens that each Triton has
+    retries         tells the chunks that a Triton has lost, by reason and what became of them
     key_file_valid  tells whether the keys are those of the key file, key_file_loaded since when
     """
 
@@ -45,6 +49,10 @@ class Metrics:
         held_tokens: Reading,
         waiting_tokens: Reading,
         triton_tokens: Reading,
+        capacity_tokens: Reading = dict,
+        triton_up: Reading = dict,
+        triton_outstanding_tokens: Reading = dict,
+        retries: Reading = dict,
         key_file_valid: Callable[[], bool] = lambda: True,
         key_file_loaded: Callable[[], float] = float,
     ) -> None:
@@ -150,6 +158,18 @@ class Metrics:
             _Gauges(self.registry, triton_tokens, "gateway_triton_tokens",
                     "Estimated tokens of chunks that Triton has.", "lane"),
         ]  # fmt: skip
+        for readings in (
+            Readings("gauge", capacity_tokens, "gateway_capacity_tokens",
+                     "Estimated tokens that the Tritons would be given now.", "model", "lane"),
+            Readings("gauge", triton_up, "gateway_triton_up",
+                     "Whether a Triton is asked, for all of its models.", "triton"),
+            Readings("gauge", triton_outstanding_tokens, "gateway_triton_outstanding_tokens",
+                     "Estimated tokens that one Triton has.", "triton"),
+            Readings("counter", retries, "gateway_retries",
+                     "Chunks that a Triton has lost, sent to another one or refused.",
+                     "reason", "result"),
+        ):  # fmt: skip
+            self.registry.register(readings)
 
     def _by_labels(
         self, kind: type[T], name: str, meaning: str, labels: tuple[str, ...], **options: Any

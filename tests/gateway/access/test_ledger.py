@@ -282,3 +282,30 @@ def test_before_any_answer_nothing_is_known(clock: Clock) -> None:
     ledger.open(ANN).admit(10)
     clock.now += 20
     assert refuse(ledger) == 1
+
+
+def test_room_for_tokens_grows_with_the_tritons() -> None:
+    tritons = 1
+    ledger = Ledger(max_bytes=1, max_tokens=100, small_tokens=10, tritons=lambda: tritons)
+    held = ledger.open(ANN)
+    held.admit(40)
+    with pytest.raises(Overloaded):
+        ledger.open(BEN).admit(70)
+    tritons = 2
+    ledger.open(BEN).admit(70)
+    tritons = 0  # of all calls some may still be answered
+    with pytest.raises(Overloaded):
+        ledger.open(ANN).admit(1)
+
+
+def test_what_is_repeated_is_never_refused_and_given_back_once() -> None:
+    ledger = Ledger(max_bytes=1, max_tokens=100, small_tokens=10)
+    entry = ledger.open(ANN)
+    entry.admit(90)
+    entry.send(90)
+    entry.repeat(90)  # the first Triton is silent, and has it still
+    entry.send(90)
+    for _ in range(2):
+        entry.answered(90)
+    entry.close()
+    assert {} == ledger.held_tokens()

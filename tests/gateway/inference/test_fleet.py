@@ -94,7 +94,7 @@ async def test_a_triton_that_ends_with_its_port_open_fails_no_call(pair: Pair) -
     for _ in range(20):
         await pair.embed()
     assert (1, 20) == (calls_of(ending), calls_of(other))
-    assert {("not_found",): 1} == pair.embedder.fleet.retries
+    assert {("not_found", "sent"): 1} == pair.embedder.fleet.retries
     assert ["loading", "ready"] == pair.states()
 
     ending.is_ending, ending.states = False, []
@@ -113,7 +113,7 @@ async def test_a_triton_that_ends_with_its_port_open_fails_no_call(pair: Pair) -
 async def test_what_one_triton_has_lost_another_one_does(pair: Pair, code: str, text: str) -> None:
     pair.tritons[0].failure = grpc.StatusCode[code], text
     await asyncio.gather(*(pair.embed(*MANY) for _ in range(4)))
-    assert pair.embedder.fleet.retries[(code.lower(),)] >= 1
+    assert pair.embedder.fleet.retries[code.lower(), "sent"] >= 1
     pair.tritons[0].failure = None
     await pair.well()
 
@@ -159,7 +159,7 @@ async def test_retries_have_a_budget(pair: Pair) -> None:
     pair.embedder.fleet.budget.take = lambda tokens, window_tokens: False  # type: ignore[method-assign]
     with pytest.raises(TritonUnavailable):
         await asyncio.gather(pair.embed(), pair.embed())
-    assert (1, {}) == (pair.embedder.fleet.refused_retries, pair.embedder.fleet.retries)
+    assert {("not_found", "refused"): 1} == pair.embedder.retries()
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ async def test_what_a_stopped_triton_has_goes_to_another_one(pair: Pair) -> None
     async with asyncio.timeout(3):
         await asyncio.gather(*(pair.embed() for _ in range(6)))
     assert ["silent", "ready"] == pair.states()
-    assert {("silent",)} == set(pair.embedder.fleet.retries)
+    assert {("silent", "sent")} == set(pair.embedder.fleet.retries)
     assert sum(one.outstanding_tokens for one in pair.embedder.status()) > 0  # counted still
 
     stopped.goes_on.set()
@@ -208,5 +208,26 @@ async def test_one_of_two_that_ends_makes_no_gateway_unready(pair: Pair) -> None
             body = {"model": MODEL, "input": "a b"}
             assert 200 == (await client.post("/v1/embeddings", json=body)).status_code
             assert 200 == (await client.get("/health/ready")).status_code
+            told = (await client.get("/health/ready")).json().get("tritons", {})
             await asyncio.sleep(0.05)
+        metrics = (await client.get("/metrics")).text
+    assert {pair.addresses[1]} == set(told)
+    assert "mixedbread-ai--mxbai-embed-large-v1 is not ready" in told[pair.addresses[1]]
+    for address, up in zip(pair.addresses, ("1.0", "0.0"), strict=True):
+        assert f'gateway_triton_up{{triton="{address}"}} {up}' in metrics
+    assert f'gateway_capacity_tokens{{lane="bulk",model="{MODEL}"}} 1024.0' in metrics
     assert not pair.embedder.is_busy(ENSEMBLE)
+
+
+async def test_capacity_left_is_what_would_be_handed_out(pair: Pair) -> None:
+    assert {(MODEL, "bulk"): 2048, (MODEL, "interactive"): 1024} == pair.embedder.capacity_tokens()
+    for triton in pair.tritons:
+        triton.pause_seconds = 0.2
+    running = asyncio.create_task(pair.embed(b"x" * 150))  # 52 estimated tokens
+    await wait_until(lambda: pair.embedder.capacity_tokens()[MODEL, "interactive"] == 1024 - 52)
+    await running
+    pair.tritons[0].is_ending = True
+    await pair.embed()
+    await pair.embed()
+    assert {(MODEL, "bulk"): 1024, (MODEL, "interactive"): 512} == pair.embedder.capacity_tokens()
+    assert 1 == pair.embedder.ready_tritons()
