@@ -180,7 +180,8 @@ class Settings:
     ] = 1.0
     pages: Annotated[
         Literal["on", "off"],
-        "`off` serves no page for people: `/` is JSON to browsers too.",
+        "`off` serves no pages for people: `/` is JSON to browsers too, `/operator` and `/docs` are"
+        " not there.",
     ] = "on"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

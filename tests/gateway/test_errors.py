@@ -70,9 +70,9 @@ ROWS = [
         fields={"model": "x"}),
     Row("unknown route", 404, "not_found_error", "not_found", None, "not_found_error",
         path="/v1/reranking", details={"method": "POST", "path": "/v1/reranking", "routes": [
-            "POST /v1/embeddings", "GET /metrics", "GET /openapi.json", "GET /health/live",
-            "GET /health", "GET /health/ready", "GET /v1/models/{id}", "GET /v1/models",
-            "GET /"]}),
+            "POST /v1/embeddings", "GET /metrics", "GET /openapi.json", "GET /operator",
+            "GET /health/live", "GET /health", "GET /health/ready", "GET /v1/models/{id}",
+            "GET /v1/models", "GET /", "GET /docs"]}),
     Row("wrong method", 405, "method_not_allowed_error", "method_not_allowed", None, INVALID,
         headers={"allow": "POST"}, method="GET"),
     Row("wrong method on a GET route", 405, "method_not_allowed_error", "method_not_allowed",

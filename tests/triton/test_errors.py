@@ -65,7 +65,7 @@ def wrong_method(method: str, path: str, allowed: str) -> Row:
 ROUTES = [
     *("POST /v1/embeddings", "GET /v1/models", "GET /v1/models/{id}"),
     *("GET /health", "GET /health/live", "GET /health/ready"),
-    *("GET /metrics", "GET /openapi.json", "GET /"),
+    *("GET /metrics", "GET /openapi.json", "GET /", "GET /operator", "GET /docs"),
 ]
 
 

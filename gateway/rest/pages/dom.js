@@ -55,7 +55,8 @@ export function bytes(number) {
 
 /** Milliseconds, or seconds where there are many. */
 export const duration = (milliseconds) =>
-  milliseconds < 10 ? `${milliseconds.toFixed(1)}\u202fms`
+  milliseconds < 1 ? `${milliseconds.toFixed(2)}\u202fms`
+  : milliseconds < 10 ? `${milliseconds.toFixed(1)}\u202fms`
   : milliseconds < 10_000 ? `${count(milliseconds)}\u202fms`
   : `${(milliseconds / 1000).toFixed(1)}\u202fs`;
 

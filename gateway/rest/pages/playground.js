@@ -14,8 +14,11 @@ const MAX_SHOWN = 4000; // characters of an answer
 const LEAST_CUT = 32; // dimensions
 
 let running = null;
+let loading = null; // the list of models
 
-async function loadModels() {
+const loadModels = () => (loading = askForModels());
+
+async function askForModels() {
   if (!mayAsk()) return withoutModels("waiting for a key");
   byId("failure").replaceChildren();
   try {
@@ -28,6 +31,7 @@ async function loadModels() {
 }
 
 async function embed() {
+  await loading; // a key may have been typed just now
   const call = { model: model()?.id, input: texts(), ...options() };
   const trouble = whyNot(call);
   if (trouble) return fail(new ApiError(trouble, { code: "" }));

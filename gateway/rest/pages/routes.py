@@ -65,7 +65,7 @@ class File:
 
 
 def page_routes(settings: Settings) -> list[Route]:
-    """The page at `/`, beside the JSON that is there for everybody else."""
+    """The page at `/`, beside the JSON that is there for everybody else, and its sisters."""
     about = _about(settings)
 
     async def front(request: Request) -> Response:
@@ -75,8 +75,18 @@ def page_routes(settings: Settings) -> list[Route]:
         response.headers["Vary"] = "Accept"
         return response
 
+    async def operator(request: Request) -> Response:
+        """GET /operator."""
+        return answer(request, _page("operator", about))
+
+    async def docs(request: Request) -> Response:
+        """GET /docs."""
+        return answer(request, _page("docs", about))
+
     return [
         Route("/", front, name="info"),
+        Route("/operator", operator),
+        Route("/docs", docs),
         Route("/pages/{name}", asset, include_in_schema=False),
     ]
 

@@ -75,4 +75,5 @@ async def test_pages_can_be_turned_off() -> None:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         assert (await client.get("/", headers=BROWSER)).json()["name"] == "triton-embeddings"
-        assert (await client.get("/pages/style.css")).status_code == 404
+        for path in ("/operator", "/docs", "/pages/style.css"):
+            assert (await client.get(path, headers=BROWSER)).status_code == 404

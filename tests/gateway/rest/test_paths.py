@@ -123,11 +123,13 @@ async def test_every_route_is_told_once(client: httpx.AsyncClient, app: Starlett
     assert (details["method"], details["path"]) == ("DELETE", "/nothing")
     assert sorted(details["routes"]) == [
         "GET /",
+        "GET /docs",
         "GET /health",
         "GET /health/live",
         "GET /health/ready",
         "GET /metrics",
         "GET /openapi.json",
+        "GET /operator",
         "GET /v1/models",
         "GET /v1/models/{id}",
         "POST /v1/embeddings",

@@ -1,0 +1,88 @@
+"""The page at /operator: what it makes of /metrics and /health/ready."""
+
+import hashlib
+
+import httpx
+import pytest
+from playwright.async_api import Route
+
+from tests.fakes import MODEL
+from tests.gateway.pages.conftest import Visiting
+
+pytestmark = pytest.mark.anyio
+
+SAMPLES = """\
+# HELP gateway_x Words.
+gateway_waiting_tokens{lane="bulk"} 900.0
+gateway_triton_tokens{lane="bulk",triton="10.0.0.1:8001"} 2048.0
+gateway_triton_ready{triton="10.0.0.1:8001"} 1.0
+gateway_triton_ready{triton="<b>10.0.0.2</b>:8001"} 0.0
+gateway_held_tokens{key="in\\"dexer\\\\",stage="waiting"} 900.0
+gateway_rejected_total{reason="overloaded",model=""} 7.0
+"""
+
+
+async def test_what_was_sent_is_told_by_key_and_model(visit: Visiting, keyed_gateway: str) -> None:
+    page = (await visit(keyed_gateway, "/operator")).page
+    await page.wait_for_selector("#headline:text-is('Ready')")
+    headers = {"Authorization": "Bearer KEY"}
+    async with httpx.AsyncClient(base_url=keyed_gateway, headers=headers) as client:
+        for _ in range(3):
+            await client.post("/v1/embeddings", json={"model": MODEL, "input": ["a b", "c"]})
+        await client.post("/v1/embeddings", json={"model": MODEL, "input": ""})
+    await page.wait_for_selector(f"#models th:has-text('{MODEL}')")
+    await page.wait_for_selector("#errors th:text-is('invalid_value')")
+    key = (await page.inner_text("#keys tbody tr")).split("\t")
+    assert (len(key), key[0]) == (6, hashlib.sha256(b"KEY").hexdigest()[:8])
+    await page.wait_for_selector("#tiles svg[aria-label^='Calls a second: now']")
+
+
+async def test_whatever_metrics_tell_of_a_triton_is_shown(
+    visit: Visiting, open_gateway: str
+) -> None:
+    visited = await visit(open_gateway, "/docs")
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(body=SAMPLES, content_type="text/plain")
+
+    page = visited.page
+    await page.route("**/metrics", answer)
+    await page.goto(f"{open_gateway}/operator")
+    await page.wait_for_selector("#tritons tbody tr:nth-child(2)")
+    rows = await page.locator("#tritons tbody tr").all_inner_texts()
+    assert rows == [
+        "10.0.0.1:8001\t0\t\u2013\ttokens bulk 2\u202f048, ready",
+        "<b>10.0.0.2</b>:8001\t0\t\u2013\tnot ready",
+    ]
+    assert "900" in await page.inner_text("#lanes")
+    assert 'in"dexer\\' in await page.inner_text("#keys")
+    assert "overloaded\t0\t7" in await page.inner_text("#errors")
+
+
+async def test_a_gateway_that_is_not_ready_says_why(visit: Visiting, open_gateway: str) -> None:
+    visited = await visit(open_gateway, "/docs", expected=("Failed to load resource",))
+
+    async def answer(route: Route) -> None:
+        body = {"details": {"models": {"<i>org/a</i>": "does not answer"}}}
+        await route.fulfill(status=503, json=body)
+
+    page = visited.page
+    await page.route("**/health/ready", answer)
+    await page.goto(f"{open_gateway}/operator")
+    await page.wait_for_selector("#headline:text-is('Not ready')")
+    assert await page.inner_text("#troubles") == "<i>org/a</i> does not answer"
+
+
+async def test_metrics_that_are_elsewhere_are_no_failure(
+    visit: Visiting, open_gateway: str
+) -> None:
+    visited = await visit(open_gateway, "/docs", expected=("Failed to load resource",))
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(status=404)
+
+    page = visited.page
+    await page.route("**/metrics", answer)
+    await page.goto(f"{open_gateway}/operator")
+    await page.wait_for_selector("#failure:has-text('have a port of their own')")
+    assert await page.inner_text("#headline") == "Ready"
