@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from gateway.access.key_source import KeySource
 from gateway.access.ledger import Ledger
+from gateway.access.limits import open_limits
 from gateway.caching.opening import cached
 from gateway.errors import (
     ClientError,
@@ -85,11 +86,18 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
     )
     embedder = cached(embedder, settings, metrics)
     catalogue, health = Catalogue(embedder), Health()
+    limits = open_limits(
+        settings,
+        note_refused=lambda name, limit: metrics.rate_limited(name, limit).inc(),
+        note_error=metrics.rate_limit_errors.inc,
+    )
+    metrics.rate_limits_shared.set_function(lambda: limits.are_shared)
     app = App(routes=_routes(settings), lifespan=_lifespan)
     app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
     app.state.gateway = Gateway(
         settings=settings,
         key_source=key_source,
+        limits=limits,
         embedder=embedder,
         catalogue=catalogue,
         health=health,
@@ -159,12 +167,14 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         asyncio.create_task(gateway.readiness.watch()),
         asyncio.create_task(gateway.key_source.watch(partial(_served_models, gateway.catalogue))),
     ]
+    await gateway.limits.open()
     async with gateway.meter.running():
         yield
     for watcher in watchers:
         watcher.cancel()
         with suppress(asyncio.CancelledError):
             await watcher
+    await gateway.limits.close()
     await gateway.embedder.close()
     if gateway.tracing is not None:
         await asyncio.to_thread(gateway.tracing.close)

@@ -14,17 +14,23 @@ GatewayError
 │  ├─ UnknownModel         422  AmbiguousModel 422: several models answer to the name
 │  ├─ InvalidDimensions    422  out of range; DimensionsNotSupported 422
 │  ├─ InputTooLong         422  `truncation_strategy: none`; carries every offending index
+│  ├─ RateLimited          429  the key's own limit; Retry-After; AboveLimit: it never fits
 │  └─ HungUp               499  nobody is left to read the answer
 └─ UpstreamError              the caller can only retry
    ├─ Overloaded           429  own admission limit, or Triton's queue is full; Retry-After
    ├─ TritonUnavailable    503  no connection, not ready; Retry-After; ModelReplaced 503
+   ├─ LimitsAway           503  Redis does not count; Retry-After
    ├─ TritonTimeout        504  deadline passed here or in Triton's queue
    ├─ InferenceFailed      500  a step raised; NotFinite 500
    └─ ContractMismatch     500  Triton refuses what we consider valid: our bug, logged loudly
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 from typing import ClassVar
+
+# Above it the strictest SDK ignores Retry-After.
+LONGEST_RETRY_AFTER_SECONDS = 30
 
 Details = Mapping[str, object] | Sequence[Mapping[str, object]]
 
@@ -277,6 +283,64 @@ class InputTooLong(ClientError):
         )
 
 
+class RateLimited(ClientError):
+    """The key has used up one of its limits.
+
+    what           requests or tokens
+    limit          of them in a minute
+    remaining      of them in this minute
+    seconds        until the minute is over
+    reset          the unix second when it is
+    limit_headers  what every answer says of the limits
+    """
+
+    status, type, code = 429, "too_many_requests_error", "rate_limit_exceeded"
+    openai_type = "rate_limit_error"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        limit: int,
+        remaining: int,
+        seconds: float,
+        reset: int,
+        limit_headers: Mapping[str, str],
+    ) -> None:
+        retry_after = min(max(ceil(seconds), 1), LONGEST_RETRY_AFTER_SECONDS)
+        super().__init__(
+            f"this API key has used up its {limit} {what} a minute: {remaining} are left of them,"
+            f" and all again in {ceil(seconds)} s",
+            {
+                "retry_after": retry_after,
+                "limit": str(limit),
+                "remaining": str(remaining),
+                "reset": str(reset),
+            },
+        )
+        self._headers = {"Retry-After": str(retry_after), **limit_headers}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self._headers
+
+
+class AboveLimit(ClientError):
+    """A call that is above the key's limit even by itself: to send it again does not help."""
+
+    status, type, code = 429, "too_many_requests_error", "above_rate_limit"
+    openai_type = "rate_limit_error"
+    param = "input"
+    deterministic = True
+
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__(
+            f"this call has about {tokens} tokens, more than the {limit} a minute of this API key:"
+            " send fewer texts at a time",
+            {"tokens": tokens, "limit": str(limit)},
+        )
+
+
 class HungUp(ClientError):
     """The client closed the connection; seen by the log and the metrics only."""
 
@@ -318,6 +382,16 @@ class ModelReplaced(TritonUnavailable):
     """Two editions of a model answered parts of one call."""
 
     def __init__(self, message: str = "the model is being replaced") -> None:
+        super().__init__(message)
+
+
+class LimitsAway(UpstreamError):
+    """Redis, which counts for the limits of keys, does not answer."""
+
+    status, type, code = 503, "service_unavailable_error", "service_unavailable"
+    retry_after = 2
+
+    def __init__(self, message: str = "the limits of API keys cannot be counted now") -> None:
         super().__init__(message)
 
 

@@ -63,6 +63,16 @@ class Settings:
         "File with more API keys: one a line, `#` begins a comment line; or, if it ends in"
         " `.toml`, tables that say what each key may do, see `docs/operations.md`.",
     ] = ""
+    redis_url: Annotated[
+        str,
+        "Redis in which gateways count together for the limits of keys:"
+        " `redis://user:password@host:6379/0`, `rediss://` with TLS. None: each counts by itself.",
+    ] = field(default="", repr=False)
+    redis_failure: Annotated[
+        Literal["open", "closed"],
+        "While Redis does not answer, `open` lets each gateway count by itself, `closed` refuses"
+        " calls of keys with limits with 503.",
+    ] = "open"
     allowed_origins: Annotated[
         tuple[str, ...],
         "Origins, separated by commas, whose pages may call this service from a browser, such as"

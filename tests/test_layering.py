@@ -23,6 +23,7 @@ MODULES = {
 GATEWAY = [
     {"gateway.errors", "gateway.api_keys", "gateway.listeners"},
     {"gateway.settings"},
+    {"gateway.redis_client"},
     {"gateway.access", "gateway.telemetry", "gateway.local"},
     {"gateway.inference", "gateway.usage"},
     {"gateway.caching", "gateway.rest"},

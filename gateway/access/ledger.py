@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from math import ceil, exp
 
 from gateway.access.keys import Caller, unnamed_key
-from gateway.errors import Overloaded
+from gateway.errors import LONGEST_RETRY_AFTER_SECONDS, Overloaded
 
 # How many times what is left for everybody a key may hold.
 BIG_SHARE = 1.0
@@ -27,8 +27,6 @@ SMALL_SHARE = 3.0
 SMALL_BYTES = 64 * 1024
 # Seconds of work after which an answer counts a third for the rate.
 RATE_HORIZON_SECONDS = 10.0
-# Above it the strictest SDK ignores Retry-After.
-LONGEST_RETRY_AFTER_SECONDS = 30
 
 
 class Room:

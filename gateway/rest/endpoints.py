@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.access.key_source import KeySource
 from gateway.access.keys import ANYBODYS_KEY, Caller, Key
 from gateway.access.ledger import Entry, Ledger
+from gateway.access.limits import Charge, Limits
 from gateway.errors import ModelNotFound, TritonUnavailable
 from gateway.inference.catalogue import Catalogue, ServedModel
 from gateway.inference.embedder import Embedder, EmbeddingCall, Embeddings
@@ -48,6 +49,7 @@ class Gateway:
 
     settings: Settings
     key_source: KeySource
+    limits: Limits
     embedder: Embedder
     catalogue: Catalogue
     health: Health
@@ -87,11 +89,14 @@ async def create_embeddings(request: Request) -> Response:
     async with asyncio.timeout(gateway.settings.timeout_seconds):
         call, model, formats = await _receive(request, entry)
         call.timeline.ended("read")
-        embeddings = await run_unless_hung_up(request, _embed(request, call, formats))
+        charge = await _charge(request, call)
+        with charge:
+            embeddings = await run_unless_hung_up(request, _embed(request, call, formats))
     gateway.estimates.learn(
         (model.ensemble, entry.caller.key), call.texts, embeddings.token_counts, model.max_length
     )
     tokens = int(embeddings.token_counts.sum())
+    charge.settle(tokens)
     gateway.metrics.texts(model.id).inc(len(call.texts))
     gateway.metrics.tokens(model.id).inc(tokens)
     call.timeline.tokens, call.timeline.dimensions = tokens, embeddings.dimensions
@@ -127,6 +132,14 @@ async def _receive(
         asked = replace(asked, texts=texts, token_ids=())
     model = await gateway.catalogue.resolve(asked.model, request.state.key.may_use)
     return _prepare(request, asked, model, entry), model, asked.formats
+
+
+async def _charge(request: Request, call: EmbeddingCall) -> Charge:
+    """What the key is charged for the call, noted so that the answer tells of its limits."""
+    limits = _gateway(request).limits
+    charge = await limits.charge(request.state.key, sum(call.token_estimates))
+    request.state.charge = charge
+    return charge
 
 
 async def _embed(request: Request, call: EmbeddingCall, formats: tuple[Format, ...]) -> Embeddings:

@@ -78,6 +78,10 @@ class RequestScope:
                 if timeline.ends:
                     timing = timeline.server_timing(seconds)
                     message["headers"].append((b"server-timing", timing.encode()))
+                if charge := scope["state"].get("charge"):
+                    message["headers"] += [
+                        (name.encode(), value.encode()) for name, value in charge.headers.items()
+                    ]
             await send(message)
 
         with self._metrics.in_flight.track_inprogress():

@@ -15,6 +15,11 @@ _EXPOSED_HEADERS = (
     "Server-Timing",
     "x-should-retry",
     "Retry-After",
+    *(
+        f"x-ratelimit-{what}-{unit}"
+        for what in ("limit", "remaining", "reset")
+        for unit in ("requests", "tokens")
+    ),
 )
 
 

@@ -111,6 +111,22 @@ class Metrics:
             "Held by the cache in the memory of this process.",
             registry=self.registry,
         )
+        self.rate_limited = self._by_labels(
+            Counter,
+            "gateway_rate_limited",
+            "Calls that were above a limit of their key.",
+            ("key", "limit"),
+        )
+        self.rate_limit_errors = Counter(
+            "gateway_rate_limit_errors",
+            "Calls that Redis did not count, and corrections that it did not take.",
+            registry=self.registry,
+        )
+        self.rate_limits_shared = Gauge(
+            "gateway_rate_limits_shared",
+            "Whether Redis counts for the limits of keys, rather than this process alone.",
+            registry=self.registry,
+        )
         self.upstream_errors = self._by_labels(
             Counter,
             "gateway_upstream_errors",

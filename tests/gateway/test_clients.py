@@ -23,6 +23,7 @@ from gateway.inference.embedder import Ensemble, Repository
 from tests import tiktoken_cache
 from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder
 from tests.gateway.conftest import KEYS
+from tests.gateway.key_tables import key_table, write_keys
 from tests.gateway.serving import serve_app
 from tests.texts import mixed_texts
 
@@ -35,10 +36,17 @@ ALL_FORMATS = ["float", "float16", "base64", "binary", "ubinary", "int8", "uint8
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ensemble = Ensemble(ENSEMBLE, parameters=PARAMETERS | OWN)
     embedder = FakeEmbedder(Repository([ensemble]))
-    with serve_app(create_app(Settings(api_keys=KEYS), embedder)) as port:
+    file = write_keys(
+        tmp_path_factory.mktemp("keys") / "keys.toml",
+        key_table("LIMITED", requests_per_minute=1, tokens_per_minute=50),
+        key_table("SLOW", requests_per_minute=1),
+        key_table("NARROW", models=["org/other"]),
+    )
+    settings = Settings(api_keys=KEYS, api_keys_file=file)
+    with serve_app(create_app(settings, embedder)) as port:
         address = f"http://127.0.0.1:{port}"
         while httpx.get(f"{address}/health/ready").status_code != 200:
             time.sleep(0.01)
@@ -210,3 +218,46 @@ def test_openai_raises_for_a_wrong_key(address: str) -> None:
     ):
         client.embeddings.create(model=MODEL, input="x")
     assert caught.value.code == "invalid_api_key"
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that the SDK wanted to sleep before it asked again."""
+    seconds: list[float] = []
+    monkeypatch.setattr(time, "sleep", seconds.append)  # nobody should wait for a minute
+    return seconds
+
+
+def test_openai_waits_as_long_as_a_used_up_limit_says(address: str, waits: list[float]) -> None:
+    with OpenAI(api_key="LIMITED", base_url=address, max_retries=2) as client:
+        first = client.embeddings.with_raw_response.create(model=MODEL, input="x")
+        assert first.headers["x-ratelimit-remaining-requests"] == "0"
+        assert first.headers["x-ratelimit-limit-tokens"] == "50"
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.embeddings.create(model=MODEL, input="x")
+        assert (caught.value.code, waits) == ("rate_limit_exceeded", [30, 30])
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.embeddings.create(model=MODEL, input="x " * 200)
+    assert (caught.value.code, waits) == ("above_rate_limit", [30, 30])  # no more: it never fits
+
+
+def test_openai_raises_for_a_model_that_is_not_for_the_key(address: str) -> None:
+    with (
+        OpenAI(api_key="NARROW", base_url=address, max_retries=0) as client,
+        pytest.raises(openai.PermissionDeniedError) as caught,
+    ):
+        client.embeddings.create(model=MODEL, input="x")
+    assert caught.value.code == "forbidden"
+
+
+def test_mixedbread_raises_for_limits_and_models(address: str, waits: list[float]) -> None:
+    with (
+        Mixedbread(api_key="NARROW", base_url=address, max_retries=0) as client,
+        pytest.raises(mixedbread.PermissionDeniedError),
+    ):
+        client.embed(model=MODEL, input="x")
+    with Mixedbread(api_key="SLOW", base_url=address, max_retries=1) as client:
+        client.embed(model=MODEL, input="x")
+        with pytest.raises(mixedbread.RateLimitError):
+            client.embed(model=MODEL, input="x")
+    assert waits == [30]

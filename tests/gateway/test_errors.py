@@ -15,6 +15,7 @@ from gateway.errors import (
     ContractMismatch,
     GatewayError,
     InferenceFailed,
+    LimitsAway,
     ModelReplaced,
     NotFinite,
     Overloaded,
@@ -115,6 +116,11 @@ ROWS = [
                 "truncation_strategy": "none"}),
     Row("overload", 429, "too_many_requests_error", "overloaded", None, "rate_limit_error",
         headers={"retry-after": "1"}, details={"retry_after": 1}, failure=Overloaded("full")),
+    Row("a call above the limit of its key", 429, "too_many_requests_error", "above_rate_limit",
+        "input", "rate_limit_error", headers={"x-should-retry": "false"},
+        details={"tokens": 3, "limit": "2"}, authorization="Bearer SLOW"),
+    Row("limits cannot be counted", 503, "service_unavailable_error", "service_unavailable", None,
+        "server_error", headers={"retry-after": "2"}, failure=LimitsAway()),
     Row("Triton away", 503, "service_unavailable_error", "service_unavailable", None,
         "server_error", headers={"retry-after": "2"}, failure=TritonUnavailable("away")),
     Row("deadline passed", 504, "timeout_error", "timeout", None, "server_error",
@@ -145,6 +151,7 @@ def settings(tmp_path: Path) -> Settings:
         tmp_path / "keys.toml",
         key_table("EXPIRED", expires=Bare("2026-01-01")),
         key_table("NARROW", models=[MODEL]),
+        key_table("SLOW", tokens_per_minute=2),
     )
     return Settings(api_keys=KEYS, api_keys_file=file, max_body_bytes=100_000)
 

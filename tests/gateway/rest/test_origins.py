@@ -53,6 +53,13 @@ async def test_another_page_may_not(client: httpx.AsyncClient, origin: str) -> N
     assert "access-control-allow-origin" not in response.headers
 
 
+RATE_LIMITS = {
+    f"x-ratelimit-{what}-{unit}"
+    for what in ("limit", "remaining", "reset")
+    for unit in ("requests", "tokens")
+}
+
+
 async def embed(client: httpx.AsyncClient, **headers: str) -> httpx.Response:
     body = {"model": MODEL, "input": "x"}
     return await client.post("/v1/embeddings", json=body, headers={"Origin": ORIGIN} | headers)
@@ -77,6 +84,7 @@ async def test_a_page_reads_answers_and_errors(
             "server-timing",
             "retry-after",
             "x-should-retry",
+            *RATE_LIMITS,
         } == set(exposed)
         assert "x-request-id" in answer.headers
         assert answer.headers["vary"] == "Origin"
