@@ -33,6 +33,7 @@ from gateway.inference.health import Health
 from gateway.inference.lanes import Lane
 from gateway.inference.readiness import Readiness
 from gateway.rest import endpoints
+from gateway.rest.certificate import open_certificate
 from gateway.rest.contract import render_error
 from gateway.rest.endpoints import Gateway, JSONResponse
 from gateway.rest.middleware import RequestScope
@@ -92,6 +93,9 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
         note_error=metrics.rate_limit_errors.inc,
     )
     metrics.rate_limits_shared.set_function(lambda: limits.are_shared)
+    certificate = open_certificate(settings)
+    if certificate:
+        metrics.watch_certificate(lambda: certificate.expires)
     app = App(routes=_routes(settings), lifespan=_lifespan)
     app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
     app.state.gateway = Gateway(
@@ -109,6 +113,7 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
         tracing=tracing,
         meter=Meter(metrics, open_log(settings)),
         vocabulary=find_vocabulary(settings.token_ids),
+        certificate=certificate,
     )
     return app
 
@@ -168,6 +173,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         asyncio.create_task(gateway.key_source.watch(partial(_served_models, gateway.catalogue))),
     ]
     await gateway.limits.open()
+    if gateway.certificate:
+        watchers.append(asyncio.create_task(gateway.certificate.watch()))
     async with gateway.meter.running():
         yield
     for watcher in watchers:

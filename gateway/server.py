@@ -62,6 +62,8 @@ def serve(app: Starlette, settings: Settings, listeners: list[socket.socket]) ->
     """
     patience = Patience(settings.keep_alive_seconds, reading=settings.timeout_seconds)
     stopping = app.state.gateway.stopping
+    certificate = app.state.gateway.certificate
+    tls = certificate.context if certificate else None
     # uvicorn asks for a class
     protocol: Any = partial(HttpProtocol, patience=patience, stopping=stopping)
     config = uvicorn.Config(
@@ -78,4 +80,4 @@ def serve(app: Starlette, settings: Settings, listeners: list[socket.socket]) ->
     for listener in listeners:
         logger.info("listening on %s port %d", *listener.getsockname()[:2])
     with suppress(KeyboardInterrupt):
-        HttpServer(config, stopping, settings.drain_seconds).run(sockets=listeners)
+        HttpServer(config, stopping, settings.drain_seconds, tls).run(sockets=listeners)

@@ -49,6 +49,18 @@ class Settings:
         str, "File in PEM with the gateway's own certificate, for a Triton that asks for one."
     ] = ""
     triton_key_file: Annotated[str, "File in PEM with its key, not encrypted."] = ""
+    tls_cert_file: Annotated[
+        str,
+        "File in PEM with the gateway's certificate and those it is signed by: with it the gateway"
+        " speaks HTTPS and nothing else, TLS 1.2 and above. Read again when it changes, as are the"
+        " two below.",
+    ] = ""
+    tls_key_file: Annotated[str, "File in PEM with its key, not encrypted."] = ""
+    tls_client_ca_file: Annotated[
+        str,
+        "File in PEM with the certificates that those of clients must be signed by. With it every"
+        " client needs one, probes of load balancers and Prometheus included.",
+    ] = ""
     auth: Annotated[
         Literal["required", "off"],
         "`off` lets everybody in; `required` without any key refuses to start.",

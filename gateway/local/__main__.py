@@ -65,7 +65,9 @@ def serve(options: argparse.Namespace) -> None:
         app = server.create_gateway(settings)
         say(f"Starting Triton with {options.repository} (log: {log_file})")
         triton.start()
-        front_door = FrontDoor(options.host, port, key)
+        front_door = FrontDoor(
+            options.host, port, key, "https" if settings.tls_cert_file else "http"
+        )
         is_silent = partial(_is_silent, app, triton, 2 * settings.timeout_seconds)
         watch = partial(keep_running, triton, is_silent=is_silent)
         stack.enter_context(in_background("watching over Triton", watch))

@@ -111,6 +111,7 @@ class FrontDoor:
     host: str
     port: int
     api_key: ApiKey
+    scheme: str = "http"
 
     @property
     def address(self) -> str:
@@ -121,7 +122,7 @@ class FrontDoor:
     def curl(self, model: str, shows_key: bool) -> str:
         """A first request as a line for the shell, with the key or with what reads it."""
         body = json.dumps({"model": model, "input": "Hello, world"})
-        words = ["curl", "-s", f"http://{self.address}/v1/embeddings"]
+        words = ["curl", "-s", f"{self.scheme}://{self.address}/v1/embeddings"]
         line = shlex.join([*words, "-H", "Content-Type: application/json", "-d", body])
         if shows_key and self.api_key.key:
             return f"{line} -H {shlex.quote(f'Authorization: Bearer {self.api_key.key}')}"
@@ -137,7 +138,7 @@ class FrontDoor:
         home = self.api_key.home
         key = f"{self.api_key.key} (kept {home})" if shows_key and self.api_key.key else home
         return (
-            f"\nReady at http://{self.address}\n"
+            f"\nReady at {self.scheme}://{self.address}\n"
             f"  models   {', '.join(models)}\n"
             f"  API key  {key}\n"
             f"  try      {self.curl(models[0], shows_key)}\n"

@@ -27,6 +27,7 @@ from gateway.inference.prompts import heads, join
 from gateway.inference.readiness import Readiness, describe
 from gateway.inference.tensors import count_bytes
 from gateway.rest.body import read_body
+from gateway.rest.certificate import Certificate
 from gateway.rest.contract import EmbeddingResponse, render_response
 from gateway.rest.encoding import Format, encode, json_bytes, number_formats_of
 from gateway.rest.middleware import run_unless_hung_up
@@ -61,6 +62,7 @@ class Gateway:
     tracing: Tracing | None
     vocabulary: Vocabulary | None  # of token ids, if they are decoded
     meter: Meter
+    certificate: Certificate | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
 

@@ -11,6 +11,7 @@ is owed: its next request may be on its way.
 import asyncio
 import logging
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -25,6 +26,10 @@ from gateway.rest.closing import HANDSHAKE_SECONDS, put_off_newcomers
 # Within it a second signal is the first one over another way: `timeout`, and terminals that close,
 # send it to a process and to its group.
 ECHO_SECONDS = 0.5
+# For a whole handshake of TLS; who speaks plain HTTP fails it at once.
+HELLO_SECONDS = 10.0
+# For the last bytes of a connection of TLS to be read; PatientProtocol waits less where it can.
+GOODBYE_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +39,26 @@ class HttpServer(uvicorn.Server):
 
     stopping       set at the first signal, for readiness and connections to see
     drain_seconds  between that and the last connection that is accepted
+    tls            None is plain HTTP
     """
 
     def __init__(
-        self, config: uvicorn.Config, stopping: threading.Event, drain_seconds: float = 0.0
+        self,
+        config: uvicorn.Config,
+        stopping: threading.Event,
+        drain_seconds: float = 0.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(config)
         self._stopping = stopping
         self._drain_seconds = drain_seconds
+        self._tls: dict[str, Any] = {}
+        if tls:
+            self._tls = {
+                "ssl": tls,
+                "ssl_handshake_timeout": HELLO_SECONDS,
+                "ssl_shutdown_timeout": config.timeout_graceful_shutdown or GOODBYE_SECONDS,
+            }
         self._signalled: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -50,7 +67,9 @@ class HttpServer(uvicorn.Server):
             sys.exit(STARTUP_FAILURE)
         loop = asyncio.get_running_loop()
         self.servers = [
-            await loop.create_server(self._connect, sock=listener, backlog=self.config.backlog)
+            await loop.create_server(
+                self._connect, sock=listener, backlog=self.config.backlog, **self._tls
+            )
             for listener in sockets or []
         ]
         self.started = True

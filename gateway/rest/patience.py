@@ -81,7 +81,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self._start_unread_timer()
+        is_read = not self.flow.write_paused
+        self._start_unread_timer(self._patience.last if is_read else self._patience.reading)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -140,7 +141,10 @@ class PatientProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self._start_unread_timer()
             self.flow.resume_reading()
-            self.transport.write_eof()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:  # TLS ends with a word of its own, for which the other side is waited
+                self.transport.close()
             self.watch_client()
 
     def _patience_seconds(self) -> float:
@@ -151,9 +155,11 @@ class PatientProtocol(HttpToolsProtocol):
             return self._patience.rest if stops else self._patience.head
         return self._patience.last if stops else self._patience.keep_alive
 
-    def _start_unread_timer(self) -> None:
+    def _start_unread_timer(self, seconds: float | None = None) -> None:
+        """Cuts the connection off then, by default after the time for an answer to be read."""
         if self._unread_timer is None:
-            self._unread_timer = self.loop.call_later(self._patience.reading, self.transport.abort)
+            seconds = self._patience.reading if seconds is None else seconds
+            self._unread_timer = self.loop.call_later(seconds, self.transport.abort)
 
     def _stop_unread_timer(self) -> None:
         if self._unread_timer is not None:

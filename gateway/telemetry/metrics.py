@@ -210,6 +210,14 @@ class Metrics:
                 self._chunk_seconds.observe(seconds, model, inference.triton)
                 self._chunk_tokens.observe(inference.tokens, model, inference.triton)
 
+    def watch_certificate(self, read_expiry: Callable[[], float]) -> None:
+        """Shows when it expires."""
+        Gauge(
+            "gateway_tls_certificate_expiry_timestamp_seconds",
+            "End of the certificate that new connections get, in seconds since 1970.",
+            registry=self.registry,
+        ).set_function(read_expiry)
+
     def render(self) -> bytes:
         """All instruments in Prometheus' text format."""
         for gauges in self._readings:

@@ -74,6 +74,9 @@ class Transport(asyncio.Transport):
     def write(self, data: Any) -> None:
         self.written += bytes(data)
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         self.done.append("eof")
 
