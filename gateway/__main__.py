@@ -34,11 +34,11 @@ def serve_until_interrupted(arguments: Sequence[str]) -> None:
         settings = Settings.from_environ(
             **{name: value for name, value in chosen.items() if value is not None}
         )
+        log_to_stderr(settings)
         app = create_gateway(settings)
         listeners = open_listeners(settings.host, settings.port)
     except (SettingsError, OSError) as error:
         sys.exit(f"triton-embeddings-gateway: {error}")
-    log_to_stderr(settings)
     with suppress(KeyboardInterrupt):  # before the server listens to signals itself
         listen_to_signals()
         serve(app, settings, listeners)

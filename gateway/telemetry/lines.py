@@ -1,13 +1,27 @@
-"""What the log says of a request, in words and in fields."""
+"""What the log says of a request, in words and in fields.
 
+Lines are not frozen, since every request makes one and that would be half of what it costs.
+"""
+
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.telemetry.timeline import Timeline
 
 
-@dataclass(frozen=True, slots=True)
-class AccessLine:
+class Line(ABC):
+    """A message that is more than words; `str` of it is for people."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def fields(self) -> dict[str, Any]:
+        """For JSON, `message` among them."""
+
+
+@dataclass(slots=True)
+class AccessLine(Line):
     """What the log says of one request."""
 
     method: str
@@ -29,6 +43,7 @@ class AccessLine:
         """Those that it has; times in milliseconds."""
         line = self.timeline
         fields = {
+            "message": f"{self.method} {self.route} {self.status}",
             "request_id": line.request_id,
             "method": self.method,
             "route": self.route,
@@ -49,8 +64,8 @@ class AccessLine:
         return fields | {f"{stage}_ms": round(took * 1000, 3) for stage, took in stages}
 
 
-@dataclass(frozen=True, slots=True)
-class FailureLine:
+@dataclass(slots=True)
+class FailureLine(Line):
     """What an operator has to know of a request that its caller could not have put right.
 
     reason  why, in words of ours or of Triton's, none of the caller's
@@ -65,4 +80,5 @@ class FailureLine:
         return f"{self.request_id} {self.message}: {self.reason}"
 
     def fields(self) -> dict[str, Any]:
-        return {"request_id": self.request_id, "error": self.code}
+        message = f"{self.message}: {self.reason}"
+        return {"message": message, "request_id": self.request_id, "error": self.code}

@@ -12,12 +12,13 @@ import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 import orjson
 
 from gateway.errors import ClientError, GatewayError
 from gateway.settings import Settings
+from gateway.telemetry.lines import Line
 
 ExcInfo: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -30,18 +31,15 @@ _ESCAPES |= {code: f"\\u{code:04x}" for code in (0x2028, 0x2029)}
 logger = logging.getLogger(__name__)
 
 
-@runtime_checkable
-class Structured(Protocol):
-    """A message that is more than words: `str` of it for people, `fields` for JSON."""
-
-    def fields(self) -> dict[str, Any]: ...
-
-
 class TextFormatter(logging.Formatter):
     """Time, level, logger and message; the trace of an exception on lines of its own."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.exc_text = None  # the trace as another formatter left it, words of others included
+        return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = _on_one_line(record.message)
@@ -59,16 +57,21 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _on_one_line(record.getMessage()),
         }
-        if isinstance(record.msg, Structured):
-            line |= record.msg.fields()
+        message: object = record.msg
+        if isinstance(message, Line):
+            line |= message.fields()
+        else:
+            line["message"] = record.getMessage()
+        line["message"] = _on_one_line(line["message"])
         if record.exc_info:
             line["trace"] = "".join(_render(record.exc_info[1]))
         return orjson.dumps(line, option=orjson.OPT_UTC_Z).decode()
 
 
 def _on_one_line(message: str) -> str:
+    if message.isprintable():
+        return message
     return message.translate(_ESCAPES).encode(errors="backslashreplace").decode()
 
 

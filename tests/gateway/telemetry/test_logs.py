@@ -123,7 +123,7 @@ def test_a_failure_is_found_by_its_request() -> None:
     line = FailureLine("req_1", "timeout", "too late", "DEADLINE_EXCEEDED: of Triton")
     fields = json.loads(JsonFormatter().format(record(line)))
     assert ("req_1", "timeout") == (fields["request_id"], fields["error"])
-    assert "req_1 too late: DEADLINE_EXCEEDED: of Triton" == fields["message"]
+    assert "too late: DEADLINE_EXCEEDED: of Triton" == fields["message"]
 
 
 @pytest.mark.anyio
