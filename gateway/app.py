@@ -32,6 +32,7 @@ from gateway.inference.estimates import Estimates
 from gateway.inference.health import Health
 from gateway.inference.lanes import Lane
 from gateway.inference.readiness import Readiness
+from gateway.inference.revisions import Shares
 from gateway.rest import endpoints
 from gateway.rest.certificate import open_certificate
 from gateway.rest.contract import render_error
@@ -60,8 +61,8 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
 
     tracing  makes traces of requests, if somebody wants any
 
-    Raises: SettingsError if the key file cannot be used, or a setting needs what is not installed;
-    OSError if there can be no usage log.
+    Raises: SettingsError if the key file or the shares cannot be used, or a setting needs what is
+    not installed; OSError if there can be no usage log.
     """
     key_source = KeySource(settings)
     ledger = Ledger(
@@ -86,7 +87,6 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
         key_file_loaded=lambda: key_source.loaded_at,
     )
     embedder = cached(embedder, settings, metrics)
-    catalogue, health = Catalogue(embedder), Health()
     limits = open_limits(
         settings,
         note_refused=lambda name, limit: metrics.rate_limited(name, limit).inc(),
@@ -96,6 +96,8 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
     certificate = open_certificate(settings)
     if certificate:
         metrics.watch_certificate(lambda: certificate.expires)
+    catalogue = Catalogue(embedder, shares=Shares(settings.revision_shares))
+    health = Health()
     app = App(routes=_routes(settings), lifespan=_lifespan)
     app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
     app.state.gateway = Gateway(

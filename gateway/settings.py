@@ -39,6 +39,12 @@ class Settings:
         "Triton's gRPC: `host:port`; several, separated by commas; or `dns:///name:port`, each"
         " address of which is a Triton of its own, and which is resolved again every 2 s.",
     ] = "127.0.0.1:8001"
+    revision_shares: Annotated[
+        str,
+        "Which part of the callers gets which revision of a model while Tritons serve several:"
+        " `model=revision:90,revision:10; model=…`, a revision by its first digits. One without a"
+        " share gets nobody; without any, they follow the number of Tritons.",
+    ] = ""
     triton_ca_file: Annotated[
         str,
         "File in PEM with the certificates that Triton's is signed by; with it Triton is asked by"

@@ -3,12 +3,15 @@
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Literal, cast, get_args
 
 import orjson
 
+from gateway.access.keys import Caller
 from gateway.errors import (
     AmbiguousModel,
     Forbidden,
@@ -17,8 +20,14 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.inference.embedder import CPU_TOKENS, Embedder, Ensemble, Repository, State
-from gateway.inference.names import NameIndex, check_name, folder_of_step, names_of
+from gateway.inference.names import (
+    NameIndex,
+    check_name,
+    folder_of_step,
+    names_of,
+)
 from gateway.inference.prompts import Prompts, read_prompts
+from gateway.inference.revisions import Shares
 
 Allowed = Callable[[str], bool]  # whether a caller may use the model of an id
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
@@ -40,6 +49,8 @@ class ServedModel:
     created     unix seconds when this gateway first saw the model
     similarity  that the checkpoint is meant for; None if it does not say
     micro_batch_tokens  that its encoder takes at a time
+    edition     the version of its ensemble; empty where Triton does not say
+    tritons     that serve it so
     """
 
     id: str
@@ -53,6 +64,8 @@ class ServedModel:
     prompts: Prompts
     similarity: Similarity | None
     micro_batch_tokens: int = CPU_TOKENS
+    edition: str = ""
+    tritons: int = 1
 
     @property
     def owner(self) -> str:
@@ -84,6 +97,8 @@ def describe(ensemble: Ensemble, created: int) -> ServedModel:
         prompts=read_prompts(parameters),
         similarity=_read_similarity(parameters.get("similarity", "")),
         micro_batch_tokens=int(parameters.get("micro_batch_tokens", CPU_TOKENS)),
+        edition=ensemble.edition,
+        tritons=ensemble.tritons,
     )
     for name in model.names:
         check_name(name)
@@ -109,15 +124,23 @@ class Catalogue:
     A model that was seen once stays known while Triton is away or loads it again:
     its callers are told to retry, not that it does not exist.
 
-    clock  seconds
+    clock   seconds
+    shares  which part of the calls each revision of a model gets
     """
 
-    def __init__(self, embedder: Embedder, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        clock: Callable[[], float] = time.monotonic,
+        shares: Shares = Shares(),  # noqa: B008 - never changes
+    ) -> None:
         self._embedder = embedder
+        self._shares = shares
         self._clock = clock
         self._lock = asyncio.Lock()
         self._looking = asyncio.Lock()
-        self._models: dict[str, ServedModel] = {}  # by ensemble
+        self._models: dict[str, ServedModel] = {}  # by ensemble, of its main edition
+        self._editions: dict[str, list[ServedModel]] = {}  # of those that have several
         self._index: NameIndex[ServedModel] = NameIndex()
         self._pending: dict[str, str] = {}  # id or ensemble of ours → why it cannot serve
         self._pending_names: set[str] = set()  # that those answer to, as far as is known
@@ -171,6 +194,28 @@ class Catalogue:
             raise UnknownModel(name, filter(allowed, (model.id for model in self.models)))
         return model
 
+    def choose(self, model: ServedModel, caller: Caller) -> ServedModel:
+        """The edition of a model that a call of this caller gets."""
+        editions = self._editions.get(model.ensemble)
+        return self._shares.choose(editions, caller) if editions else model
+
+    def shares_of(self, model: ServedModel) -> list[tuple[ServedModel, float]]:
+        """Every edition of a model, and which part of the callers gets it."""
+        editions = self._editions.get(model.ensemble, [model])
+        weights = self._shares.weights(editions)
+        return [(one, weight / sum(weights)) for one, weight in zip(editions, weights, strict=True)]
+
+    def find_edition(self, model: ServedModel, edition: str) -> ServedModel:
+        """The model as it gave an answer; without a revision if that is newer than the last look.
+
+        edition  that the answer names
+        """
+        if model.edition in ("", edition):
+            return model
+        editions = self._editions.get(model.ensemble, ())
+        unknown = replace(model, revision="", edition=edition)
+        return next((one for one in editions if one.edition == edition), unknown)
+
     def _may_come(self, name: str) -> bool:
         """Whether a model may answer to this name that cannot be asked now."""
         if self._is_away or not self._models or self._is_unread or name in self._pending_names:
@@ -201,11 +246,30 @@ class Catalogue:
     def _update(self, repository: Repository) -> None:
         self._pending, self._pending_names, self._is_unread = {}, set(), False
         steps = _steps_of_ours(repository.ensembles)
-        read = [self._read(ensemble, steps[ensemble.name]) for ensemble in repository.ensembles]
-        models = self._drop_twins([model for model in read if model is not None])
+        found = [
+            self._read_editions(list(group), steps[name])
+            for name, group in groupby(repository.ensembles, attrgetter("name"))
+        ]
+        models = self._drop_twins([self._main(editions) for editions in found if editions])
         self._note_unloaded({model.ensemble for model in models})
         self._models = {model.ensemble: model for model in models}
+        self._editions = {editions[0].ensemble: editions for editions in found if len(editions) > 1}
         self._index = NameIndex(self.models)
+
+    def _read_editions(
+        self, editions: Sequence[Ensemble], steps: Collection[State]
+    ) -> list[ServedModel]:
+        """The models of one name; those that are amiss are no trouble beside one that is not."""
+        before = dict(self._pending), set(self._pending_names), self._is_unread
+        models = [model for one in editions if (model := self._read(one, steps)) is not None]
+        if models and len(editions) > 1:
+            self._pending, self._pending_names, self._is_unread = before
+        return models
+
+    def _main(self, editions: Sequence[ServedModel]) -> ServedModel:
+        """The one that most callers get."""
+        weights = self._shares.weights(editions)
+        return editions[weights.index(max(weights))]
 
     def _read(self, ensemble: Ensemble, steps: Collection[State]) -> ServedModel | None:
         """The model of an ensemble of ours, as it is or was; None for all others.

@@ -22,6 +22,8 @@ T = TypeVar("T")
 BULK, INTERACTIVE = 0, 1  # as in Replica.windows_of
 # Tritons that one chunk may lose: a text that kills one must not go through them all.
 MOST_LOST = 2
+# Editions whose prompts are remembered.
+MOST_PROMPTS = 1024
 # Seconds for which a probe waits before it asks another Triton as well.
 PROBE_PATIENCE_SECONDS = 1.0
 
@@ -51,6 +53,7 @@ class Fleet:
         self.clock = clock
         self._windows = windows
         self._channels = channels
+        self._prompts: dict[tuple[str, str], tuple[str, ...]] = {}  # of ensembles and editions
         self._tasks: set[asyncio.Task[Any]] = set()
         self.set_addresses(addresses)
 
@@ -126,7 +129,8 @@ class Fleet:
 
     def _is_asked_alike(self, ensemble: str, one: str, other: str) -> bool:
         """Whether texts for one edition, prompts included, are right for another."""
-        return True
+        prompts = [self._prompts.get((ensemble, edition)) for edition in (one, other)]
+        return None in prompts or prompts[0] == prompts[1]
 
     def replica_of(self, window: Window) -> Replica:
         return self.replicas[window.load.name]
@@ -199,9 +203,21 @@ class Fleet:
             self.hand_out()
             self.on_loss(replica)
             return error
+        self.note_prompts(replica)
         if replica.unproven():
             self.on_loss(replica)
         return None
+
+    def note_prompts(self, replica: Replica) -> None:
+        """Remembers what a Triton's models put before texts, also when they are gone."""
+        for name, ensemble in replica.ensembles.items():
+            if ensemble.edition and ensemble.parameters:
+                told = ensemble.parameters
+                self._prompts[name, ensemble.edition] = tuple(
+                    told.get(key, "") for key in ("prompts", "default_prompt_name")
+                )
+        while len(self._prompts) > MOST_PROMPTS:
+            del self._prompts[next(iter(self._prompts))]
 
     async def probe(self, ensemble: str) -> None:
         """Embeds one short text at the first Triton that does, the freest first.

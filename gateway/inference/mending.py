@@ -95,6 +95,7 @@ class Mending:
             await replica.look()
         except UpstreamError:
             return False
+        self._fleet.note_prompts(replica)
         unproven = replica.unproven()
         proofs = await asyncio.gather(*(self._prove(replica, name) for name in unproven))
         if unproven and all(proofs):

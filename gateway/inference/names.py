@@ -35,6 +35,11 @@ def folder_of_step(model: str) -> str | None:
     return match["folder"] if match else None
 
 
+def name_edition(version: str) -> str:
+    """The edition that the version of an ensemble stands for, as steps carry it in their names."""
+    return f"{int(version):012x}" if version.isdecimal() else version
+
+
 def short_name(name: str) -> str:
     """An id without its organisation."""
     return name.rpartition("/")[2]

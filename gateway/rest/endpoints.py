@@ -1,6 +1,7 @@
 """The routes: read, call, answer. Errors pass through to the one handler in app.py."""
 
 import asyncio
+import re
 import threading
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -23,6 +24,7 @@ from gateway.inference.embedder import Embedder, EmbeddingCall, Embeddings
 from gateway.inference.estimates import Estimates
 from gateway.inference.health import Health
 from gateway.inference.lanes import Lane
+from gateway.inference.names import name_edition
 from gateway.inference.prompts import heads, join
 from gateway.inference.readiness import Readiness, describe
 from gateway.inference.tensors import count_bytes
@@ -40,6 +42,8 @@ from gateway.telemetry.tracing import Tracing
 from gateway.usage.log import Use
 from gateway.usage.meter import Meter
 
+# A revision is whatever the parameters of a model say.
+_IN_HEADER = re.compile(r"[!-~]+").fullmatch
 # Bytes of an answer that are handed to the server at once; it waits before it takes more.
 PART_BYTES = 256 * 1024
 
@@ -113,8 +117,9 @@ async def create_embeddings(request: Request) -> Response:
     call.timeline.ended("encode")
     body = render_response(response)
     call.timeline.ended("render")
-    gateway.meter.note(_use(request, model, call, tokens))  # written before the answer leaves
-    return JSONResponse(body)
+    served = gateway.catalogue.find_edition(model, embeddings.edition)
+    gateway.meter.note(_use(request, served, call, tokens))  # written before the answer leaves
+    return JSONResponse(body, headers=_provenance(served.revision, embeddings.edition))
 
 
 async def _receive(
@@ -133,6 +138,7 @@ async def _receive(
         texts = await vocabulary.decode(asked.token_ids, max_bytes, entry.hold)
         asked = replace(asked, texts=texts, token_ids=())
     model = await gateway.catalogue.resolve(asked.model, request.state.key.may_use)
+    model = gateway.catalogue.choose(model, entry.caller)
     return _prepare(request, asked, model, entry), model, asked.formats
 
 
@@ -181,6 +187,7 @@ def _prepare(
         entry=entry,
         timeline=timeline,
         micro_batch_tokens=model.micro_batch_tokens,
+        edition=model.edition,
     )
 
 
@@ -190,6 +197,12 @@ def _embedding_bytes(asked: EmbeddingRequest, model: ServedModel) -> int:
     dimensions = asked.dimensions if is_cut and asked.dimensions else model.dimensions
     names = number_formats_of(asked.formats)
     return sum(count_bytes(name, len(asked.texts), dimensions) for name in names)
+
+
+def _provenance(revision: str, edition: str) -> dict[str, str]:
+    """Headers that name what gave the embeddings: those of two editions may differ."""
+    headers = {"x-model-revision": revision, "x-model-edition": name_edition(edition)}
+    return {name: value for name, value in headers.items() if value and _IN_HEADER(value)}
 
 
 def _use(request: Request, model: ServedModel, call: EmbeddingCall, tokens: int) -> Use:
@@ -252,6 +265,11 @@ def _model_object(model: ServedModel, catalogue: Catalogue) -> dict[str, object]
         "aliases": model.aliases,
         "names": catalogue.names_of(model),
         "revision": model.revision,
+        "edition": name_edition(model.edition),
+        "revisions": [
+            {"revision": one.revision, "edition": name_edition(one.edition), "share": share}
+            for one, share in catalogue.shares_of(model)
+        ],
         "prompts": model.prompts.texts,
         "default_prompt_name": model.prompts.default_name,
         "similarity": model.similarity,

@@ -13,6 +13,8 @@ _EXPOSED_HEADERS = (
     "x-request-id",
     "x-total-time",
     "Server-Timing",
+    "x-model-revision",
+    "x-model-edition",
     "x-should-retry",
     "Retry-After",
     *(

@@ -2,19 +2,35 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 import httpx
 import pytest
 
 from gateway import Settings, create_app
-from gateway.errors import InferenceFailed, InputTooLong, Overloaded, TritonUnavailable
+from gateway.errors import (
+    InferenceFailed,
+    InputTooLong,
+    ModelReplaced,
+    Overloaded,
+    TritonUnavailable,
+)
 from gateway.inference import mending
 from gateway.inference.lanes import Windows
 from gateway.inference.triton import TritonEmbedder
-from tests.fakes import ENSEMBLE, MODEL, FakeTriton, roomy_ledger, serve_triton, unpack_texts
+from tests.fakes import (
+    ENSEMBLE,
+    MODEL,
+    NATIVE,
+    FakeTriton,
+    declare_ensemble,
+    roomy_ledger,
+    serve_triton,
+    unpack_texts,
+)
 from tests.gateway.inference.test_triton import ANN, MANY, call_for, held, wait_until
+from tests.gateway.telemetry.conftest import client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -231,3 +247,75 @@ async def test_capacity_left_is_what_would_be_handed_out(pair: Pair) -> None:
     await pair.embed()
     assert {(MODEL, "bulk"): 1024, (MODEL, "interactive"): 512} == pair.embedder.capacity_tokens()
     assert 1 == pair.embedder.ready_tritons()
+
+
+def of_edition(edition: str, revision: str, **changed: str) -> FakeTriton:
+    """A Triton whose model is another one, by its edition, revision and parameters."""
+    config = declare_ensemble(revision=revision, **changed)
+    native = int(changed.get("dimensions", NATIVE))
+    return FakeTriton({ENSEMBLE: config}, edition=edition, native=native)
+
+
+@asynccontextmanager
+async def pair_of(*tritons: FakeTriton) -> AsyncIterator[Pair]:
+    async with AsyncExitStack() as stack:
+        ports = [await stack.enter_async_context(serve_triton(triton)) for triton in tritons]
+        pair = Pair(tritons, ports)
+        await pair.embedder.repository()
+        await pair.well()
+        yield pair
+        await pair.embedder.close()
+
+
+async def test_a_call_is_of_one_edition_while_tritons_serve_two() -> None:
+    async with pair_of(of_edition("7", "aaa"), of_edition("8", "bbb", dimensions="512")) as pair:
+        for edition, dimensions in (("7", 1024), ("8", 512)):
+            found = await pair.embedder.embed(call_for(*MANY, edition=edition))
+            assert (edition, dimensions) == (found.edition, found.dimensions)
+        for _ in range(5):  # of a caller who does not mind, each call is of one
+            await pair.embedder.embed(call_for(*MANY))
+        repository = await pair.embedder.repository()
+    listed = [(one.edition, one.parameters["revision"]) for one in repository.ensembles]
+    assert [("7", "aaa"), ("8", "bbb")] == listed
+
+
+async def test_a_call_of_an_edition_that_is_gone_gets_the_other() -> None:
+    async with pair_of(of_edition("7", "aaa"), of_edition("8", "bbb")) as pair:
+        pair.tritons[0].is_ending = True
+        found = await pair.embedder.embed(call_for(*MANY, edition="7"))
+        assert "8" == found.edition
+
+
+async def test_texts_with_the_prompt_of_one_edition_are_not_given_to_another() -> None:
+    prompted = {"prompts": '{"q": "query: "}', "default_prompt_name": "q"}
+    async with pair_of(of_edition("7", "aaa"), of_edition("8", "bbb", **prompted)) as pair:
+        pair.tritons[0].is_ending = True
+        with pytest.raises(ModelReplaced):
+            await pair.embedder.embed(call_for(b"x", edition="7"))
+
+
+async def test_a_model_that_is_replaced_on_one_triton_after_the_other_fails_no_call() -> None:
+    async with pair_of(of_edition("7", "aaa"), of_edition("7", "aaa")) as pair:
+        for triton in pair.tritons:
+            running = [
+                asyncio.create_task(pair.embedder.embed(call_for(*MANY, edition="7")))
+                for _ in range(4)
+            ]
+            await wait_until(lambda triton=triton: calls_of(triton) > 2)
+            triton.edition = "8"
+            triton.requests.clear()
+            await asyncio.gather(*running)
+        assert "8" == (await pair.embedder.embed(call_for(*MANY, edition="7"))).edition
+
+
+async def test_the_answer_names_the_revision_that_gave_it() -> None:
+    async with pair_of(of_edition("7", "aaa"), of_edition("255", "bbb")) as pair:
+        app = create_app(Settings(auth="off", revision_shares=f"{MODEL}=bbb:1"), pair.embedder)
+        async with client_of(app) as client:
+            body = {"model": MODEL, "input": "a b"}
+            answer = await client.post("/v1/embeddings", json=body)
+            (model,) = (await client.get("/v1/models")).json()["data"]
+    assert "bbb" == answer.headers["x-model-revision"] == model["revision"]
+    assert "0000000000ff" == answer.headers["x-model-edition"] == model["edition"]
+    told = [(one["revision"], one["edition"], one["share"]) for one in model["revisions"]]
+    assert [("bbb", "0000000000ff", 1.0), ("aaa", "000000000007", 0.0)] == sorted(told)[::-1]

@@ -82,6 +82,8 @@ async def test_a_page_reads_answers_and_errors(
             "x-request-id",
             "x-total-time",
             "server-timing",
+            "x-model-revision",
+            "x-model-edition",
             "retry-after",
             "x-should-retry",
             *RATE_LIMITS,
