@@ -37,20 +37,21 @@ function whyNoMetrics({ reason, value: answer }) {
 
 /** The headline, and the reasons a 503 gives. Told anew only when it changes. */
 function tellHealth({ reason, value: answer }) {
-  const [headline, troubles] = reason ? ["The gateway does not answer", []]
-    : answer.status === 200 ? ["Ready", []]
-    : answer.status === 404 ? ["Readiness is told elsewhere", []]
-    : ["Not ready", reasonsOf(answer.text)];
+  const headline = reason ? "The gateway does not answer"
+    : answer.status === 200 ? "Ready"
+    : answer.status === 404 ? "Readiness is told elsewhere" : "Not ready";
+  const troubles = reason || answer.status === 404 ? [] : reasonsOf(answer.text);
   if (byId("headline").textContent !== headline) byId("headline").textContent = headline;
   byId("headline").dataset.well = headline === "Ready";
   byId("troubles").replaceChildren(...troubles.map(([what, why]) => el("li", {}, el("b", {}, what), " ", why)));
 }
 
-/** Every object of names and words among the details: models, Tritons, whatever is told. */
+/** Every object of names and words that is told: ill models, ill Tritons. A 200 may have some too. */
 function reasonsOf(text) {
   let details = {};
   try {
-    details = JSON.parse(text).details ?? {};
+    const told = JSON.parse(text);
+    details = told.details ?? told;
   } catch {
     // a proxy's words, not ours
   }
@@ -73,6 +74,7 @@ function show() {
     tile("Tokens a second", rate(tokens), memory.course(Memory.rateOf("gateway_tokens_total")), span, rate),
     tile("95 of 100 calls within", Number.isNaN(seconds) ? "–" : duration(seconds * 1000), memory.course(p95), span, (value) => duration(value * 1000)),
     tile("Tokens that wait", count(waiting), memory.course(Memory.sumOf("gateway_waiting_tokens")), span, count));
+  unwritten();
   lanes();
   keys();
   tritons();
@@ -92,12 +94,23 @@ const sum = (map) => [...map.values()].reduce((total, value) => total + value, 0
 const rate = (value) => (value === 0 ? "0" : value < 10 ? value.toFixed(value < 1 ? 2 : 1) : count(value));
 const mean = (seconds, number) => (number ? duration((seconds / number) * 1000) : "–");
 
+/** What is written nowhere yet, or never will be. */
+function unwritten() {
+  const waiting = sum(memory.now("gateway_usage_unwritten_records")), lost = sum(memory.now("gateway_usage_lost_records_total"));
+  byId("usage").textContent = [
+    waiting ? `${count(waiting)} records of the usage log wait for room on the disk.` : "",
+    lost ? `${count(lost)} records of the usage log are lost.` : "",
+  ].join(" ");
+}
+
 function lanes() {
+  const left = memory.now("gateway_capacity_tokens", label("lane"));
   const waiting = memory.now("gateway_waiting_tokens", label("lane"));
   const sent = memory.now("gateway_triton_tokens", label("lane"));
   const most = Math.max(...waiting.values(), ...sent.values(), 1);
-  rows("lanes", [...new Set([...waiting.keys(), ...sent.keys()])].map((lane) => [
-    lane, ...[waiting, sent].map((tokens) => bar(tokens.get(lane) ?? 0, most))]), "no lane has had a call yet");
+  rows("lanes", [...new Set([...waiting.keys(), ...sent.keys()])].sort().reverse().map((lane) => [
+    lane, ...[waiting, sent].map((tokens) => bar(tokens.get(lane) ?? 0, most)),
+    left.has(lane) ? count(left.get(lane)) : "–"]), "no lane has had a call yet");
 }
 
 const bar = (value, most) => el("span", { class: "barred" }, count(value),
@@ -135,11 +148,10 @@ function tritons() {
   ]), "no chunk has been sent yet, or the metrics do not tell Tritons apart");
 }
 
-/** `ready` 0 or 1 in words; anything else as its name, its other labels and its value. */
+/** Whether it is up, in words; anything else as its value, name and other labels. */
 function gauge(name, { triton, ...others }, value) {
-  const words = [name.replaceAll("_", " "), ...Object.values(others)].join(" ");
-  return /ready|well|up$/.test(name) && (value === 0 || value === 1)
-    ? (value ? words : `not ${words}`) : `${words} ${count(value)}`;
+  if (name === "up") return value ? "well" : "ill";
+  return [count(value), name.replaceAll("_", " "), ...Object.values(others)].join(" ");
 }
 
 function stages() {
@@ -158,7 +170,12 @@ function errors() {
   const name = reasons.size ? "gateway_rejected_total" : "gateway_upstream_errors_total";
   const lately = memory.growth(name, label(reasons.size ? "reason" : "code"), RATE_SECONDS).grown;
   const shown = [...codes].filter(([, total]) => total > 0).sort(([, a], [, b]) => b - a);
-  rows("errors", shown.map(([code, total]) => [code, count(lately.get(code) ?? 0), count(total)]), "none since the gateway started");
+  const retry = ({ reason, result }) => `chunk retried, ${reason}: ${result}`;
+  const again = memory.growth("gateway_retries_total", retry, RATE_SECONDS).grown;
+  rows("errors", [
+    ...shown.map(([code, total]) => [code, count(lately.get(code) ?? 0), count(total)]),
+    ...[...memory.now("gateway_retries_total", retry)].map(([words, total]) => [words, count(again.get(words) ?? 0), count(total)]),
+  ], "none since the gateway started");
 }
 
 function models() {

@@ -6,6 +6,7 @@ import { showCosts } from "./costs.js";
 import { scrollable, showMatrix } from "./matrix.js";
 import { formats, model, options, setModels, wireOptions, withoutModels } from "./options.js";
 import { snippets } from "./snippets.js";
+import { showSpent } from "./spent.js";
 import { tabs } from "./tabs.js";
 import { texts, wireTexts } from "./texts.js";
 import { derive, isBinary, rowsOf, similarities, wireBytes } from "./vectors.js";
@@ -116,19 +117,19 @@ function cuts(asked, d) {
   return sizes.flatMap((size) => [...kinds].map((format) => ({ format, d: size })));
 }
 
-function figures(call, { json, text, milliseconds, serverMilliseconds, stages }) {
-  const tokens = json.usage.total_tokens;
+function figures(call, answer) {
+  const { json, text, milliseconds, serverMilliseconds } = answer;
   const entries = [
     ["Round trip", duration(milliseconds)],
     ["Of it the server", Number.isNaN(serverMilliseconds) ? "not told" : duration(serverMilliseconds)],
-    ...stages.map(([name, took]) => [name, duration(took)]),
     ["Texts", count(call.input.length)],
-    ["Tokens", count(tokens)],
+    ["Tokens", count(json.usage.total_tokens)],
     ["Answer", bytes(new Blob([text]).size)],
     ["Dimensions", count(json.dimensions)],
   ];
   byId("figures").replaceChildren(...entries.map(([name, value]) =>
     el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  showSpent(byId("spent"), answer);
 }
 
 function showSimilarity(input, variants, dot) {

@@ -15,8 +15,8 @@ SAMPLES = """\
 # HELP gateway_x Words.
 gateway_waiting_tokens{lane="bulk"} 900.0
 gateway_triton_tokens{lane="bulk",triton="10.0.0.1:8001"} 2048.0
-gateway_triton_ready{triton="10.0.0.1:8001"} 1.0
-gateway_triton_ready{triton="<b>10.0.0.2</b>:8001"} 0.0
+gateway_triton_up{triton="10.0.0.1:8001"} 1.0
+gateway_triton_up{triton="<b>10.0.0.2</b>:8001"} 0.0
 gateway_held_tokens{key="in\\"dexer\\\\",stage="waiting"} 900.0
 gateway_rejected_total{reason="overloaded",model=""} 7.0
 """
@@ -51,8 +51,8 @@ async def test_whatever_metrics_tell_of_a_triton_is_shown(
     await page.wait_for_selector("#tritons tbody tr:nth-child(2)")
     rows = await page.locator("#tritons tbody tr").all_inner_texts()
     assert rows == [
-        "10.0.0.1:8001\t0\t\u2013\ttokens bulk 2\u202f048, ready",
-        "<b>10.0.0.2</b>:8001\t0\t\u2013\tnot ready",
+        "10.0.0.1:8001\t0\t\u2013\t2\u202f048 tokens bulk, well",
+        "<b>10.0.0.2</b>:8001\t0\t\u2013\till",
     ]
     assert "900" in await page.inner_text("#lanes")
     assert 'in"dexer\\' in await page.inner_text("#keys")
