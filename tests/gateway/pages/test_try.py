@@ -147,7 +147,7 @@ async def test_a_text_is_shown_as_text(visit: Visiting, open_gateway: str) -> No
     await page.click("summary:has-text('Body and headers')")
     await page.wait_for_selector("#similarity tbody")
     assert "<img src=x one" in await page.inner_text("#similarity tbody")
-    assert await page.locator("main img, main script").count() == 0
+    assert await page.locator("#answer img, main script").count() == 0
 
 
 async def test_what_the_api_refuses_is_shown_as_it_says(

@@ -1,4 +1,7 @@
-"""The examples of openapi.json: each is answered as it says, and every error has one."""
+"""The examples of openapi.json: each is answered as it says, and every error has one.
+
+A new error wants one under `components.responses` of its status, as `render_error` writes it.
+"""
 
 import json
 from collections.abc import Iterator
