@@ -135,6 +135,8 @@ class CachingEmbedder:
         computed = None
         try:
             part = await self._embed_part(gathering, own)
+            if gathering.call.ensemble in self._editions:  # the newest, until Triton is asked again
+                self._editions[gathering.call.ensemble] = part.edition
             records = pack(part, gathering.call.number_formats)
             computed = _Computed(part.edition, dict(zip(own, records, strict=True)))
             keys = [_key(part.edition, digest) for digest in own]

@@ -1,6 +1,6 @@
 """A model replaced under load by one of another size, over and over: what callers get.
 
-    python -m tests.triton.replacement --times 20
+    python -m tests.triton.replacement --times 20 [--cache]
 
 Two checkpoints, of 32 and of 64 dimensions, are exported in turns under one name while callers
 embed without a pause: one text, and calls of many chunks; native size and cut; numbers and bits.
@@ -11,6 +11,7 @@ loaded by hand first, and with the old steps unloaded before the new ensemble is
 
 import argparse
 import asyncio
+import re
 import tempfile
 import time
 import urllib.request
@@ -51,6 +52,8 @@ CALLS: list[tuple[slice, dict[str, Any]]] = [
     (slice(0, 40), {"dimensions": CUT}),
     (slice(5, 6), {"dimensions": CUT, "encoding_format": "ubinary"}),
 ]
+# With a cache, a call of which all is known may be of the old edition until Triton is asked again.
+CACHE_LEARNS_SECONDS = 3.0
 MAX_DIFFERENCE = 1e-6  # of unit vectors, in the company of other calls
 
 
@@ -76,6 +79,7 @@ class World:
     references: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     way: str = WAYS[0]  # of the last switch
+    is_cached: bool = False
 
     def __post_init__(self) -> None:
         for size in SIZES:
@@ -176,6 +180,8 @@ async def replace_under_load(world: World, url: httpx.URL, times: int) -> None:
         for number in range(times):
             size = SIZES[(number + 1) % 2]
             await asyncio.to_thread(partial(world.replace, size, way=WAYS[number % 3]))
+            if world.is_cached:
+                await asyncio.sleep(CACHE_LEARNS_SECONDS)
             body = {"model": NAME, "input": "x"}
             answer = (await client.post("/v1/embeddings", json=body)).json()
             assert answer["dimensions"] == size, "an old edition after the switch"
@@ -185,12 +191,14 @@ async def replace_under_load(world: World, url: httpx.URL, times: int) -> None:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[tuple[World, httpx.Client]]:
+def running(folder: Path, *, is_cached: bool = False) -> Iterator[tuple[World, httpx.Client]]:
     """Triton on the smaller model, and a gateway whose calls are cut into many chunks."""
-    world = World(folder)
+    world = World(folder, is_cached=is_cached)
     with world.triton:
         world.triton.start()
         settings = {"GATEWAY_CHUNK_TOKENS": "64", "GATEWAY_LOG_LEVEL": "warning"}
+        if is_cached:
+            settings["GATEWAY_CACHE"] = "memory"
         with run_gateway(world.triton.grpc_port, **settings) as client:
             yield world, client
 
@@ -202,13 +210,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--cache", action="store_true", help="with GATEWAY_CACHE=memory")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory() as folder,
-        running(Path(folder)) as (world, client),
+        running(Path(folder), is_cached=options.cache) as (world, client),
     ):
         asyncio.run(replace_under_load(world, client.base_url, options.times))
+        print(*re.findall("gateway_cache.*", client.get("/metrics").text), sep="\n")
     for what, count in sorted(world.counts.items()):
         print(f"{count:6} {what}")
     print(f"{time.monotonic() - started:.0f} s")

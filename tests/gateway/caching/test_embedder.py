@@ -268,6 +268,15 @@ async def test_an_answer_has_one_edition_also_before_the_new_one_is_known(
     assert_same(await triton.embed(call_for("a", "c", "b")), found)
 
 
+async def test_the_first_answer_of_a_new_edition_makes_it_known(
+    cache: CachingEmbedder, triton: Triton
+) -> None:
+    await cache.embed(call_for("a"))
+    triton.edition = "2"
+    await cache.embed(call_for("b"))
+    assert (await cache.embed(call_for("a"))).edition == "2"
+
+
 async def test_editions_that_change_all_the_time_end_the_call(
     cache: CachingEmbedder, triton: Triton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
