@@ -83,8 +83,8 @@ class Settings:
     ] = ""
     redis_url: Annotated[
         str,
-        "Redis in which gateways count together for the limits of keys:"
-        " `redis://user:password@host:6379/0`, `rediss://` with TLS. None: each counts by itself.",
+        "Redis in which gateways count together for the limits of keys, and keep the cache with"
+        " `GATEWAY_CACHE=redis`: `redis://user:password@host:6379/0`, `rediss://` with TLS. None: each counts by itself.",
     ] = field(default="", repr=False)
     redis_failure: Annotated[
         Literal["open", "closed"],
@@ -176,15 +176,21 @@ class Settings:
         " mixing the two makes distances meaningless.",
     ] = "msb"
     cache: Annotated[
-        Literal["off", "memory"],
-        "Where embeddings are kept, so that the same text is not computed again: `memory` is that"
-        " of this process. See below what it tells others.",
+        Literal["off", "memory", "redis"],
+        "Where embeddings are kept, so that the same text is not computed again: in the memory of"
+        " this process, or in the Redis of `GATEWAY_REDIS_URL`, for all gateways with the same"
+        " secret. See below what it tells others.",
     ] = "off"
     cache_bytes: Annotated[
         int,
         "Bytes of the cache in memory; what was not asked for the longest goes first. A text of a"
         " model of 1024 dimensions takes 4.4 KB as `float` or `base64`, 0.5 KB as `ubinary`.",
     ] = 256 * 1024 * 1024
+    cache_secret: Annotated[
+        str,
+        "What the cache in Redis is keyed and sealed with, the same for all gateways that share"
+        " it: 16 characters at least, such as `openssl rand -hex 32` gives.",
+    ] = field(default="", repr=False)
     cache_shared: Annotated[
         Literal["no", "yes"],
         "Whether API keys share the cache. With `yes` how long an answer takes tells a caller"

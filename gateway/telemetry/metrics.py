@@ -106,6 +106,11 @@ class Metrics:
         self.cache_misses = self._by_labels(
             Counter, "gateway_cache_misses", "Texts that had to be computed.", ("model",)
         )
+        self.cache_errors = Counter(
+            "gateway_cache_errors",
+            "Look-ups and records of calls that Redis did not answer.",
+            registry=self.registry,
+        )
         self.cache_bytes = Gauge(
             "gateway_cache_bytes",
             "Held by the cache in the memory of this process.",

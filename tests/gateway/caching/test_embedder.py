@@ -12,7 +12,7 @@ from gateway.access.keys import Caller
 from gateway.access.ledger import Ledger
 from gateway.caching.digests import Digests
 from gateway.caching.embedder import CachingEmbedder
-from gateway.caching.store import MemoryStore
+from gateway.caching.store import MemoryStore, Store
 from gateway.errors import InputTooLong, ModelReplaced, Overloaded, TritonUnavailable
 from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, Repository
 from gateway.telemetry.metrics import Metrics
@@ -80,7 +80,7 @@ async def cache_of(
 ) -> CachingEmbedder:
     """A cache that has looked at its models."""
     digests = Digests(b"secret", is_shared=chosen.get("is_shared", False))
-    store = MemoryStore(chosen.get("max_bytes", 2**30))
+    store = chosen.get("store") or MemoryStore(2**30)
     cache = CachingEmbedder(triton, store, digests, metrics or make_metrics())
     await cache.repository()
     return cache
@@ -277,6 +277,21 @@ async def test_the_first_answer_of_a_new_edition_makes_it_known(
     assert (await cache.embed(call_for("a"))).edition == "2"
 
 
+async def test_what_an_old_edition_computes_for_others_does_not_go_into_a_new_answer(
+    cache: CachingEmbedder, triton: Triton
+) -> None:
+    triton.gate.clear()
+    old = asyncio.create_task(cache.embed(call_for("a")))
+    await until(lambda: len(triton.calls) == 1)
+    triton.edition = "2"
+    new = asyncio.create_task(cache.embed(call_for("a", "b")))
+    await until(lambda: len(triton.calls) == 2)
+    triton.gate.set()
+    assert ("1", "2") == ((await old).edition, (await new).edition)
+    assert [[b"a"], [b"b"], [b"a"]] == triton.texts()
+    assert_same(await triton.embed(call_for("a", "b")), await new)
+
+
 async def test_editions_that_change_all_the_time_end_the_call(
     cache: CachingEmbedder, triton: Triton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +332,7 @@ async def test_every_text_that_is_too_long_is_named_where_it_stands(
     await cache.embed(call_for("a", truncation="none"))
     triton.gate.clear()
     waiting = asyncio.create_task(cache.embed(call_for(long, truncation="none")))
+    await until(lambda: cache._flights)
     with pytest.raises(InputTooLong) as caught:
         await cache.embed(call_for(long, "a", longer, long, truncation="none"))
     assert {0: 602, 2: 702, 3: 602} == caught.value.overflows
@@ -334,6 +350,7 @@ class Interleaving:
         self.rng = random.Random(seed)  # noqa: S311 - payloads, not secrets
         self.triton = Triton()
         self.plain = Triton()
+        self.answers = 0
 
     def call(self) -> EmbeddingCall:
         chosen = self.rng.choice
@@ -358,10 +375,15 @@ class Interleaving:
             await self.pause()
             answer.cancel()
             await asyncio.wait([answer])
-        if not answer.cancelled():
+        if answer.cancelled():
+            return
+        try:
             found = await answer
-            self.plain.edition = found.edition
-            assert_same(await self.plain.embed(call), found)
+        except ModelReplaced:  # as often as it is here, while a slow store was asked
+            return
+        self.plain.edition = found.edition
+        assert_same(await self.plain.embed(call), found)
+        self.answers += 1
 
     async def turn(self, cache: CachingEmbedder) -> None:
         """Opens and closes the gate, changes the edition and makes it known."""
@@ -375,16 +397,19 @@ class Interleaving:
             if self.rng.random() < 0.3:
                 await cache.repository()
 
-    async def run(self) -> int:
-        cache = await cache_of(self.triton, max_bytes=40_000, is_shared=self.rng.random() < 0.5)
+    async def run(self, store: Store | None = None) -> int:
+        """Answers that were compared."""
+        cache = await cache_of(
+            self.triton, store=store or MemoryStore(40_000), is_shared=self.rng.random() < 0.5
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(self.turn(cache))
             for _ in range(60):
                 group.create_task(self.ask(cache))
         assert not cache._flights
-        return sum(len(call.texts) for call in self.triton.calls)
+        return self.answers
 
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_whatever_happens_the_bytes_are_those_of_no_cache(seed: int) -> None:
-    assert 0 < await Interleaving(seed).run()
+    assert 30 < await Interleaving(seed).run()
