@@ -84,7 +84,8 @@ class Settings:
     redis_url: Annotated[
         str,
         "Redis in which gateways count together for the limits of keys, and keep the cache with"
-        " `GATEWAY_CACHE=redis`: `redis://user:password@host:6379/0`, `rediss://` with TLS. None: each counts by itself.",
+        " `GATEWAY_CACHE=redis`: `redis://user:password@host:6379/0`, `rediss://` with TLS. None:"
+        " each counts by itself.",
     ] = field(default="", repr=False)
     redis_failure: Annotated[
         Literal["open", "closed"],

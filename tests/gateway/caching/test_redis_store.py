@@ -82,6 +82,7 @@ async def test_what_was_changed_in_redis_is_not_believed(stores: Stores, change:
     store = stores.open()
     await store.write({b"7:a": b"A" * 20})
     sealed = await store._redis.get(PREFIX + b"7:a")
+    assert isinstance(sealed, bytes)
     changed = {"record": sealed[:-1] + b"B", "place": sealed, "short": sealed[:10]}[change]
     key = b"7:b" if change == "place" else b"7:a"
     await store._redis.set(PREFIX + key, changed)
