@@ -1,6 +1,6 @@
 """Who looks after the Tritons: those that are lost come back, those that are silent are left.
 
-A Triton that is lost is looked at ever less often, up to once a second, and asked again when each
+A Triton that is lost is looked at ever less often, up to twice a second, and asked again when each
 of its models has embedded one short text. One that has chunks and has not answered for a while is
 asked for a sign of life, which a busy one gives and a stopped one does not. A model whose step is
 stuck in a Triton that lives is found by a probe, and late: an encoder may need seconds for one long
@@ -18,7 +18,7 @@ from gateway.inference.replica import LOST_SECONDS, SILENT, Replica
 from gateway.inference.resolution import Addresses
 
 # Seconds between two looks at one that is lost.
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 0.5
 # Seconds for a probe of a model that must prove itself.
 PROBE_SECONDS = 5.0
 # Seconds between two looks at the files of TLS.
