@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from gateway.access import key_command
 from gateway.listeners import open_listeners
-from gateway.server import create_gateway, listen_to_signals, serve
+from gateway.server import create_gateway, listen_to_signals, open_operations, serve
 from gateway.settings import VARIABLES, Settings, SettingsError, Variable
 from gateway.telemetry.logs import log_to_stderr
 from gateway.usage import command as usage_command
@@ -34,14 +34,15 @@ def serve_until_interrupted(arguments: Sequence[str]) -> None:
         settings = Settings.from_environ(
             **{name: value for name, value in chosen.items() if value is not None}
         )
+        listeners = open_listeners(settings.host, settings.port)
+        operations = open_operations(settings)
         log_to_stderr(settings)
         app = create_gateway(settings)
-        listeners = open_listeners(settings.host, settings.port)
     except (SettingsError, OSError) as error:
         sys.exit(f"triton-embeddings-gateway: {error}")
     with suppress(KeyboardInterrupt):  # before the server listens to signals itself
         listen_to_signals()
-        serve(app, settings, listeners)
+        serve(app, settings, listeners, operations)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -53,6 +53,9 @@ from gateway.usage.meter import Meter
 
 logger = logging.getLogger(__name__)
 
+# The page for operators, and the parts of pages.
+OPERATOR_PATHS = {"/operator", "/pages/{name}"}
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -135,18 +138,41 @@ class App(Starlette):
         return allow_origins(app, origins) if origins else app
 
 
+def create_operations(app: Starlette) -> Starlette:
+    """What machines and operators ask of a running app, for a port of its own."""
+    gateway: Gateway = app.state.gateway
+    pages = [] if gateway.settings.pages == "off" else page_routes(gateway.settings)
+    operations = App(
+        routes=[
+            *_health_routes(),
+            Route("/metrics", endpoints.metrics),
+            *(route for route in pages if route.path in OPERATOR_PATHS),
+        ]
+    )
+    operations.router.redirect_slashes = False
+    operations.state.gateway = gateway
+    return operations
+
+
 def _routes(settings: Settings) -> list[Route]:
     front = [Route("/", endpoints.info)] if settings.pages == "off" else page_routes(settings)
+    metrics = [] if settings.operations_port else [Route("/metrics", endpoints.metrics)]
     return [
         *_versioned("/embeddings", endpoints.create_embeddings, "POST"),
         *_versioned("/models", endpoints.list_models),
         *_versioned("/models/{id:path}", endpoints.retrieve_model),
+        *_health_routes(),
+        *metrics,
+        Route("/openapi.json", endpoints.openapi),
+        *front,
+    ]
+
+
+def _health_routes() -> list[Route]:
+    return [
         Route("/health", endpoints.live),
         Route("/health/live", endpoints.live),
         Route("/health/ready", endpoints.ready),
-        Route("/metrics", endpoints.metrics),
-        Route("/openapi.json", endpoints.openapi),
-        *front,
     ]
 
 

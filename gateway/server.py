@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from gateway.app import create_app
+from gateway.app import create_app, create_operations
 from gateway.inference.channels import choose_channels
 from gateway.inference.lanes import Windows
 from gateway.inference.triton import TritonEmbedder
+from gateway.listeners import open_listeners
 from gateway.rest.http_protocol import HttpProtocol
-from gateway.rest.http_server import HttpServer
+from gateway.rest.operations import AccompaniedServer, OperationsServer
 from gateway.rest.patience import Patience
 from gateway.settings import Settings
 from gateway.telemetry.tracing import open_tracing
@@ -55,10 +57,27 @@ def create_gateway(settings: Settings) -> Starlette:
     return create_app(settings, embedder, open_tracing(os.environ))
 
 
-def serve(app: Starlette, settings: Settings, listeners: list[socket.socket]) -> None:
+def open_operations(settings: Settings) -> list[socket.socket]:
+    """Listening sockets of the port for operations, none if there is none.
+
+    Raises: OSError with one sentence for the operator.
+    """
+    if not settings.operations_port:
+        return []
+    return open_listeners(settings.operations_host or settings.host, settings.operations_port)
+
+
+def serve(
+    app: Starlette,
+    settings: Settings,
+    listeners: list[socket.socket],
+    operations: Sequence[socket.socket] = (),
+) -> None:
     """Runs the app on open sockets until SIGINT or SIGTERM; calls in flight are finished.
 
     A second signal cuts them off.
+
+    operations  sockets of the port for operations, if there is one
     """
     patience = Patience(settings.keep_alive_seconds, reading=settings.timeout_seconds)
     stopping = app.state.gateway.stopping
@@ -79,5 +98,10 @@ def serve(app: Starlette, settings: Settings, listeners: list[socket.socket]) ->
     )
     for listener in listeners:
         logger.info("listening on %s port %d", *listener.getsockname()[:2])
+    for listener in operations:
+        logger.info("operations on %s port %d", *listener.getsockname()[:2])
+    beside = OperationsServer(create_operations(app), operations)
     with suppress(KeyboardInterrupt):
-        HttpServer(config, stopping, settings.drain_seconds, tls).run(sockets=listeners)
+        AccompaniedServer(beside, config, stopping, settings.drain_seconds, tls).run(
+            sockets=listeners
+        )

@@ -34,6 +34,15 @@ class Settings:
         " with IPv6, in a container, elsewhere that opens the service to the network.",
     ] = "127.0.0.1"
     port: Annotated[int, "TCP port to listen on; `0` takes a free one."] = 8000
+    operations_host: Annotated[
+        str, "Address or name to serve operations on; none is that of `GATEWAY_HOST`."
+    ] = ""
+    operations_port: Annotated[
+        int,
+        "TCP port for what machines and operators ask, in plain HTTP and without a key: `/metrics`,"
+        " which is then nowhere else, the page at `/operator`, and `/health`, which is on both"
+        " ports. `0` is none: everything on one port.",
+    ] = 0
     triton_address: Annotated[
         str,
         "Triton's gRPC: `host:port`; several, separated by commas; or `dns:///name:port`, each"
@@ -284,7 +293,7 @@ class Variable:
         if self.choices and value not in self.choices:
             allowed = ", ".join(self.choices)
             raise SettingsError(f"{self.name} is {value!r}, allowed are {allowed}")
-        if self.name == f"{PREFIX}PORT":
+        if self.name in (f"{PREFIX}PORT", f"{PREFIX}OPERATIONS_PORT"):
             if value not in range(MAX_PORT + 1):
                 raise SettingsError(f"{self.name} is {value}, ports are 0 to {MAX_PORT}")
         elif self.name == f"{PREFIX}DRAIN_SECONDS" and value == 0:

@@ -60,6 +60,7 @@ def serve(options: argparse.Namespace) -> None:
             triton_address=f"{LOOPBACK}:{triton.grpc_port}",
             api_keys_file=key.file,
         )
+        operations = [stack.enter_context(one) for one in server.open_operations(settings)]
         log_to_stderr(settings)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         app = server.create_gateway(settings)
@@ -74,7 +75,7 @@ def serve(options: argparse.Namespace) -> None:
         stack.enter_context(
             in_background("the announcement", partial(announce, front_door, partial(_models, app)))
         )
-        server.serve(app, settings, listeners)
+        server.serve(app, settings, listeners, operations)
 
 
 def _is_silent(app: Starlette, triton: TritonProcess, seconds: float) -> bool:

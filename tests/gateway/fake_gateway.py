@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gateway import Settings, create_app
 from gateway.listeners import open_listeners
-from gateway.server import listen_to_signals, serve
+from gateway.server import listen_to_signals, open_operations, serve
 from gateway.telemetry.logs import log_to_stderr
 from tests.fakes import FakeEmbedder
 
@@ -75,10 +75,11 @@ def main() -> None:
     embedder = FakeEmbedder(pause_seconds=float(os.environ.get("FAKE_PAUSE_SECONDS", "0")))
     app = create_app(settings, embedder)
     listeners = open_listeners(settings.host, settings.port)
+    operations = open_operations(settings)
     log_to_stderr(settings)
     with suppress(KeyboardInterrupt):
         listen_to_signals()
-        serve(app, settings, listeners)
+        serve(app, settings, listeners, operations)
 
 
 if __name__ == "__main__":

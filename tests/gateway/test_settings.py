@@ -25,6 +25,7 @@ def test_defaults_are_loopback_with_a_key_required() -> None:
         ("GATEWAY_HOST", "0.0.0.0", "0.0.0.0"),  # noqa: S104
         ("GATEWAY_PORT", "9000", 9000),
         ("GATEWAY_PORT", "0", 0),
+        ("GATEWAY_OPERATIONS_PORT", "9090", 9090),
         ("GATEWAY_PORT", "65535", 65535),
         ("GATEWAY_TRITON_ADDRESS", "dns:///triton:8001", "dns:///triton:8001"),
         ("GATEWAY_TIMEOUT_SECONDS", "2.5", 2.5),
@@ -48,6 +49,7 @@ def test_a_variable_sets_its_field(variable: str, text: str, value: object) -> N
         ("GATEWAY_PORT", "http"),
         ("GATEWAY_PORT", "65536"),
         ("GATEWAY_PORT", "-1"),
+        ("GATEWAY_OPERATIONS_PORT", "65536"),
         ("GATEWAY_MAX_TEXTS", "1.5"),
         ("GATEWAY_MAX_TEXTS", "-1"),
         ("GATEWAY_TIMEOUT_SECONDS", "0"),
