@@ -41,6 +41,8 @@ def open_redis(settings: Settings, timeout_seconds: float) -> "Redis | None":
             socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),  # the caller knows whether once more does harm
         )
+        # Does not connect yet; raises for what it does not know behind the `?`.
+        pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError):
         raise SettingsError(
             f"{_VARIABLE} is no URL such as redis://user:password@host:6379/0 or rediss://host"

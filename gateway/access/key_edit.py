@@ -12,11 +12,10 @@ from pathlib import Path
 import tomlkit
 from tomlkit.items import AoT, Array, Table
 
-from gateway.access.key_file import check_name, read_key_tables
+from gateway.access.key_file import KEY_PREFIX, check_name, read_key_tables
 from gateway.access.keys import Key
 from gateway.api_keys import InvalidKey, read_text
 
-PREFIX = "te-"  # by which a key is recognised, by people and by scanners of leaked secrets
 _KEY_BYTES = 32
 _NEW_FILE_MODE = 0o600
 
@@ -29,7 +28,7 @@ def add_key(file: Path, name: str, choices: Mapping[str, object]) -> str:
     Raises: InvalidKey, OSError; the file is as it was then.
     """
     check_name(name)
-    key = PREFIX + secrets.token_urlsafe(_KEY_BYTES)
+    key = KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
     with _locked(file) as path:
         text = read_text(path) if path.exists() else "keys = []\n"
         if name in {known.name for known in read_key_tables(text)}:

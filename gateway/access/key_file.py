@@ -13,6 +13,7 @@ A file that ends in .toml says what each key may do:
 Any other file has one key a line. No message holds what was written as a key.
 """
 
+import hashlib
 import re
 import tomllib
 from collections import Counter
@@ -26,6 +27,8 @@ from gateway.api_keys import InvalidKey, is_toml, read_digest, read_key_lines
 
 # Of names, which are labels of metrics and fields of logs.
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# By which a key is recognised, by people and by scanners of leaked secrets.
+KEY_PREFIX = "te-"
 # Above it a limit of Redis would not count exactly.
 MAX_LIMIT = 10**12
 
@@ -71,6 +74,8 @@ def check_name(name: object) -> str:
     """
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidKey("a name has 1 to 64 characters of A-Z a-z 0-9 . _ -")
+    if name.startswith(KEY_PREFIX) or re.fullmatch("[0-9a-fA-F]{32,}", name):
+        raise InvalidKey(f"a name is no key or digest: {KEY_PREFIX} is how keys begin")
     return name
 
 
@@ -79,6 +84,8 @@ def _read_key(table: Mapping[str, Any], place: int) -> Key:
         name = check_name(table.get("name"))
     except InvalidKey as error:
         raise InvalidKey(f"key {place} has no such name as it must: {error}") from None
+    if hashlib.sha256(name.encode()).digest() == read_digest(str(table.get("digest"))):
+        raise InvalidKey(f"key {place} is called by itself: logs and metrics would tell it")
     try:
         if set(table) - set(_FIELDS):
             raise InvalidKey(f"something that is none of {', '.join(_FIELDS)}")

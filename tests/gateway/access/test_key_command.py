@@ -131,6 +131,7 @@ def test_a_link_stays_one(written: Path, tmp_path: Path) -> None:
         (["add", "first"], "there is a key called first already"),
         (["add", "two words"], "a name has 1 to 64 characters"),
         (["add", "a/b"], "a name has 1 to 64 characters"),
+        (["add", "te-indexer"], "a name is no key or digest: te- is how keys begin"),
         (["add", "a", "--expires", "2000-01-01"], "this expiry is past already"),
         (["add", "a", "--expires", "2100-01-01T00:00:00"], "an expiry without an offset"),
         (["add", "a", "--expires", "soon"], "an expiry is a date such as"),

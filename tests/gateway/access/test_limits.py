@@ -312,7 +312,14 @@ async def test_a_wrong_password_is_told_without_it(caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.parametrize(
-    "url", ["secret", "http://:secret@host", "redis://:secret@host:port", "redis://[:secret@"]
+    "url",
+    [
+        "secret",
+        "http://:secret@host",
+        "redis://:secret@host:port",
+        "redis://[:secret@",
+        "redis://host?secret=1",
+    ],
 )
 def test_what_is_no_url_is_told_without_it(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^GATEWAY_REDIS_URL is no URL such as") as told:
