@@ -14,7 +14,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from gateway.usage.report import add_up, find_files
@@ -50,17 +52,19 @@ class Outcome:
 
 def call_until_it_dies(gateway: FakeGateway, caller: str, answers: Answers) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
-    number = 0
-    while True:
-        number += 1
-        name = f"{caller}.{number}"
-        body = json.dumps({"model": MODEL, "input": ["a b"] * (number % 5 + 1)})
-        try:
-            connection.request("POST", "/v1/embeddings", body, {"x-request-id": name})
-            response = connection.getresponse()
-            content = response.read()
-        except (OSError, http.client.HTTPException):
-            return
+    with closing(connection), suppress(OSError, http.client.HTTPException):
+        for number in count():
+            call_once(connection, f"{caller}.{number}", number % 5 + 1, answers)
+
+
+def call_once(
+    connection: http.client.HTTPConnection, name: str, texts: int, answers: Answers
+) -> None:
+    """Raises: OSError, HTTPException if the answer does not come whole."""
+    body = json.dumps({"model": MODEL, "input": ["a b"] * texts})
+    connection.request("POST", "/v1/embeddings", body, {"x-request-id": name})
+    with connection.getresponse() as response:
+        content = response.read()
         if response.status == 200:
             answers.tokens[name] = json.loads(content)["usage"]["total_tokens"]
 
