@@ -8,7 +8,7 @@ const STORED = "api-key";
 export class ApiError extends Error {
   constructor(message, { status = 0, code = "unreachable", requestId = "", details = {} } = {}) {
     super(message);
-    Object.assign(this, { status, code, requestId, details });
+    Object.assign(this, { status, code, requestId, details: details ?? {} });
   }
 }
 
@@ -22,13 +22,17 @@ export function keepKey(changed) {
   byId("access").hidden = !needsKey;
   if (!needsKey) return;
   const field = byId("key"), keep = byId("keep-key");
-  field.value = sessionStorage.getItem(STORED) ?? "";
-  keep.checked = field.value !== "";
   const store = () =>
     keep.checked ? sessionStorage.setItem(STORED, key()) : sessionStorage.removeItem(STORED);
+  try {
+    field.value = sessionStorage.getItem(STORED) ?? "";
+  } catch {
+    keep.parentElement.hidden = true; // storage is forbidden: in memory alone, then
+  }
+  keep.checked = field.value !== "";
   keep.addEventListener("change", store);
   field.addEventListener("change", () => {
-    store();
+    if (keep.checked) store();
     changed();
   });
 }
@@ -98,5 +102,6 @@ export function errorBox(error) {
   return el("div", { class: "error" },
     el("p", { class: "error-status" }, status),
     el("p", {}, error.message),
+    error.details.retry_after ? el("p", {}, `Try again in ${error.details.retry_after} s.`) : null,
     error.requestId ? el("p", { class: "faint" }, "Request id ", el("code", {}, error.requestId)) : null);
 }

@@ -66,9 +66,13 @@ export const percent = (share) => `${(share * 100).toFixed(share > 0.995 && shar
 /** A button that copies what `text` gives. */
 export function copyButton(text, what) {
   const button = el("button", { type: "button", class: "quiet", "aria-label": `Copy ${what}` }, "Copy");
+  const tell = (words, name = words) => {
+    button.textContent = words;
+    button.setAttribute("aria-label", name);
+  };
   button.addEventListener("click", async () => {
-    button.textContent = (await copy(text())) ? "Copied" : "Select and copy by hand";
-    setTimeout(() => (button.textContent = "Copy"), 2000);
+    tell((await copy(text())) ? "Copied" : "Select and copy by hand");
+    setTimeout(() => tell("Copy", `Copy ${what}`), 2000);
   });
   return button;
 }

@@ -39,11 +39,13 @@ export function showMatrix(place, texts, matrix, measure) {
     tellPair(readout, texts, matrix, ...cursor);
     paint();
   };
-  canvas.addEventListener("pointermove", (event) => {
+  const point = (event) => {
     const box = canvas.getBoundingClientRect();
     const at = (offset, size) => Math.floor((offset / size) * n);
     move(at(event.clientY - box.top, box.height), at(event.clientX - box.left, box.width), false);
-  });
+  };
+  canvas.addEventListener("pointermove", point);
+  canvas.addEventListener("pointerdown", point);
   canvas.addEventListener("keydown", (event) => {
     const step = STEPS[event.key];
     if (!step || event.altKey || event.ctrlKey || event.metaKey) return;

@@ -9,10 +9,11 @@ import { snippets } from "./snippets.js";
 import { showSpent } from "./spent.js";
 import { tabs } from "./tabs.js";
 import { texts, wireTexts } from "./texts.js";
-import { derive, isBinary, rowsOf, similarities, wireBytes } from "./vectors.js";
+import { derive, FLOATS, isBinary, rowsOf, similarities, wireBytes } from "./vectors.js";
 
 const MAX_SHOWN = 4000; // characters of an answer
 const LEAST_CUT = 32; // dimensions
+const MAX_COMPARED = 512; // texts: four times as many comparisons are sixteen times as many
 
 let running = null;
 let loading = null; // the list of models
@@ -77,33 +78,43 @@ async function referenceOf(call, answer, signal) {
 async function show(call, answer, reference) {
   byId("blank").hidden = true;
   byId("answer").hidden = false;
-  const asked = formats(), n = call.input.length, d = answer.json.dimensions;
   figures(call, answer);
   byId("snippets").replaceChildren(programs(call));
   raw(answer);
-  const wire = wireBytes(answer.text, asked);
-  const dot = call.normalized === false && model().similarity === "dot";
-  const variants = [];
-  for (const format of asked) {
-    const matrix = similarities(rowsOf(answer.json, format), format, d, dot);
-    variants.push({ format, d, label: `${format} ${d}`, matrix, wire: wire[format] / n });
-    await breathe();
-  }
-  for (const { format, d: cut } of cuts(asked, d)) {
-    if (reference.rows.length === 0) break;
-    const matrix = similarities(derive(reference.rows, format, cut), format, cut, dot);
-    variants.push({ format, d: cut, label: `${format} ${cut}`, matrix, wire: null });
-    await breathe();
-  }
-  const truth = similarities(reference.rows, "float", model().dimensions, dot);
-  showSimilarity(call.input, variants, dot);
-  showCosts(byId("costs"), n, truth, variants);
-  if (reference.isExtra) {
-    byId("costs").append(el("p", { class: "note" },
-      `A second call fetched float at all ${count(model().dimensions)} dimensions, to compare with.`));
-  }
+  const input = call.input.slice(0, MAX_COMPARED);
+  const byDot = call.normalized === false && model().similarity === "dot";
+  const variants = await variantsOf(answer, reference, input.length, byDot);
+  const truth = similarities(reference.rows.slice(0, MAX_COMPARED), "float", model().dimensions, byDot);
+  showSimilarity(input, variants);
+  showCosts(byId("costs"), input.length, truth, variants);
+  byId("costs").append(...notes(call, reference).map((words) => el("p", { class: "note" }, words)));
   bringIntoView(byId("results"));
-  say(`${plural(n)} embedded in ${duration(answer.milliseconds)}, ${count(answer.json.usage.total_tokens)} tokens.`);
+  say(`${plural(call.input.length)} embedded in ${duration(answer.milliseconds)}, ${count(answer.json.usage.total_tokens)} tokens.`);
+}
+
+/** What was asked for, and what float would give when cut: each with its matrix of `n` texts. */
+async function variantsOf(answer, reference, n, byDot) {
+  const asked = formats(), d = answer.json.dimensions;
+  const wire = wireBytes(answer.text, asked);
+  const sent = asked.map((format) => ({ format, d, rows: rowsOf(answer.json, format), wire: wire[format] / answer.json.data.length }));
+  const cut = reference.rows.length === 0 ? [] : cuts(asked, d).map(({ format, d: size }) => ({
+    format, d: size, rows: derive(reference.rows.slice(0, n), format, size), wire: null }));
+  const variants = [];
+  for (const { rows, ...variant } of [...sent, ...cut]) {
+    const dot = byDot && FLOATS.includes(variant.format); // the others are of unit vectors
+    const matrix = similarities(rows.slice(0, n), variant.format, variant.d, dot);
+    const measure = isBinary(variant.format) ? "agreeing bits" : dot ? "dot product" : "cosine";
+    variants.push({ ...variant, matrix, measure, label: `${variant.format} ${variant.d}` });
+    await breathe();
+  }
+  return variants;
+}
+
+function notes(call, reference) {
+  return [
+    reference.isExtra ? `A second call fetched float at all ${count(model().dimensions)} dimensions, to compare with.` : "",
+    call.input.length > MAX_COMPARED ? `Compared are the first ${MAX_COMPARED} texts.` : "",
+  ].filter(Boolean);
 }
 
 /** Halves of the native size in the kinds of format asked for, where the model allows cuts. */
@@ -132,7 +143,7 @@ function figures(call, answer) {
   showSpent(byId("spent"), answer);
 }
 
-function showSimilarity(input, variants, dot) {
+function showSimilarity(input, variants) {
   const place = byId("similarity"), list = byId("shown");
   list.replaceChildren(...variants.map(({ label }, i) => el("option", { value: i }, label)));
   list.parentElement.hidden = input.length < 2;
@@ -141,8 +152,7 @@ function showSimilarity(input, variants, dot) {
     return;
   }
   const update = () => {
-    const { format, d, matrix } = variants[list.selectedIndex];
-    const measure = isBinary(format) ? "agreeing bits" : dot ? "dot product" : "cosine";
+    const { format, d, matrix, measure } = variants[list.selectedIndex];
     showMatrix(place, input, matrix, `${measure} of ${format} with ${d} dimensions`);
   };
   list.onchange = update;

@@ -2,6 +2,9 @@
 
 export const FORMATS = ["float", "float16", "base64", "int8", "uint8", "binary", "ubinary"];
 
+/** Those that hold the lengths of vectors too, if they are not normalized. */
+export const FLOATS = ["float", "float16", "base64"];
+
 /** How a format compares: by angle, or by bits that agree. */
 export const isBinary = (format) => format.endsWith("binary");
 

@@ -15,8 +15,6 @@ async def arrive(page: Page, view: str) -> None:
     """Waits until the view shows what it is there for."""
     if view == "try":
         await embed(page)
-        await page.click("summary:has-text('As a table')")
-        await page.click("summary:has-text('Body and headers')")
     elif view == "operator":
         await page.wait_for_selector("#tiles .tile")
     elif view == "docs":
@@ -41,3 +39,15 @@ async def test_a_view_is_accessible_in_both_themes_at_both_widths(
                 assert results.violations_count == 0, results.generate_report()
             file = SCREENSHOTS / f"{view}-{size[0]}-{theme}.png"
             await page.screenshot(path=file, full_page=True)
+
+
+async def test_what_opens_is_accessible_too(visit: Visiting, open_gateway: str) -> None:
+    page = (await visit(open_gateway)).page
+    await embed(page, "bread", "butter", "moon")
+    await page.click("summary:has-text('As a table')")
+    await page.click("summary:has-text('Body and headers')")
+    await page.click("summary:has-text('More')")
+    await page.click("#mode")
+    await page.wait_for_selector("#similarity tbody")
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()

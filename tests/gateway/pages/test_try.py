@@ -268,3 +268,27 @@ async def test_the_theme_is_switched_and_remembered(visit: Visiting, open_gatewa
     await page.reload()
     assert (await page.inner_text("#theme"), await page.evaluate(paper)) == ("Theme: dark", dark)
     assert light != dark
+
+
+async def test_a_call_can_be_stopped(visit: Visiting, open_gateway: str) -> None:
+    page = (await visit(open_gateway)).page
+    await page.route("**/v1/embeddings", lambda route: None)  # which nobody answers
+    await page.wait_for_selector("#model:not([disabled])")
+    await page.click("#embed")
+    await page.click("#embed:text-is('Stop')")
+    await page.wait_for_selector("#status:text-is('Stopped.')")
+
+
+async def test_a_call_without_float_is_compared_with_float(
+    visit: Visiting, open_gateway: str
+) -> None:
+    page = (await visit(open_gateway)).page
+    await page.uncheck("#formats [value=float]")
+    await page.fill("#dimensions", "64")
+    async with page.expect_request("**/v1/embeddings") as request:
+        await embed(page)
+    sent: Any = (await request.value).post_data_json
+    assert (sent["encoding_format"], sent["dimensions"]) == (["int8", "binary"], 64)
+    told = await page.inner_text("#costs")
+    assert "A second call fetched float at all 1\u202f024 dimensions" in told
+    assert "float" not in await page.inner_text("#shown")
