@@ -39,7 +39,7 @@ from gateway.rest.contract import render_error
 from gateway.rest.endpoints import Gateway, JSONResponse
 from gateway.rest.middleware import RequestScope
 from gateway.rest.origins import ORIGINS_HINT, allow_origins, is_preflight
-from gateway.rest.pages.routes import page_routes
+from gateway.rest.pages.routes import operator_routes, page_routes
 from gateway.rest.paths import CanonicalPaths, asked_path, nearest_first
 from gateway.rest.vocabulary import find_vocabulary
 from gateway.settings import Settings
@@ -52,9 +52,6 @@ from gateway.usage.log import open_log
 from gateway.usage.meter import Meter
 
 logger = logging.getLogger(__name__)
-
-# The page for operators, and the parts of pages.
-OPERATOR_PATHS = {"/operator", "/pages/{name}"}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -141,12 +138,12 @@ class App(Starlette):
 def create_operations(app: Starlette) -> Starlette:
     """What machines and operators ask of a running app, for a port of its own."""
     gateway: Gateway = app.state.gateway
-    pages = [] if gateway.settings.pages == "off" else page_routes(gateway.settings)
+    pages = [] if gateway.settings.pages == "off" else operator_routes(gateway.settings)
     operations = App(
         routes=[
             *_health_routes(),
             Route("/metrics", endpoints.metrics),
-            *(route for route in pages if route.path in OPERATOR_PATHS),
+            *pages,
         ]
     )
     operations.router.redirect_slashes = False

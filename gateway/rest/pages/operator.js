@@ -1,7 +1,7 @@
 // The page at /operator: what waits, who sends, which Triton is well. All of it is in /metrics.
 
 import { ask, ApiError, errorBox } from "./api.js";
-import { byId, count, duration, el } from "./dom.js";
+import { about, byId, count, duration, el } from "./dom.js";
 import { Memory, parse } from "./metrics.js";
 import { tile } from "./sparkline.js";
 
@@ -15,24 +15,27 @@ const isCall = (labels) => (labels.route === "create_embeddings" ? "" : null);
 
 async function look() {
   const [metrics, health] = await Promise.allSettled([
-    ask("GET", "/metrics", { withKey: false, accept: "text/plain" }),
+    about.place === "calls" ? null : ask("GET", "/metrics", { withKey: false, accept: "text/plain" }),
     ask("GET", "/health/ready", { withKey: false }),
   ]);
   tellHealth(health);
   const trouble = whyNoMetrics(metrics);
-  byId("failure").replaceChildren(...(trouble ? [errorBox(trouble)] : []));
+  byId("failure").replaceChildren(...(trouble ? [trouble] : []));
   byId("seen").hidden = memory.looks.length === 0 && trouble !== null;
   if (trouble) return;
   memory.add(parse(metrics.value.text), performance.now() / 1000);
   show();
 }
 
+/** Something to show in place of the metrics; null if they are there. */
 function whyNoMetrics({ reason, value: answer }) {
-  if (reason) return reason;
-  if (answer.status === 200) return null;
-  const elsewhere = "the metrics are not served at this address: where GATEWAY_OPERATIONS_PORT is set they have a port of their own, for a Prometheus to read; this page then sees only whether the gateway is ready";
-  return new ApiError(answer.status === 404 ? elsewhere : `the metrics were refused with ${answer.status}`,
-    { status: answer.status, code: "", requestId: answer.requestId });
+  if (reason) return errorBox(reason);
+  if (answer?.status === 200) return null;
+  if (answer === null || answer.status === 404) {
+    return el("p", { class: "note" }, "The metrics are not served at this address. Where ",
+      el("code", {}, "GATEWAY_OPERATIONS_PORT"), " gives them a port of their own, this page is there too, and shows what waits, who sends and which Triton is well.");
+  }
+  return errorBox(new ApiError("the metrics were refused", { status: answer.status, code: "", requestId: answer.requestId }));
 }
 
 /** The headline, and the reasons a 503 gives. Told anew only when it changes. */
@@ -192,6 +195,10 @@ function rows(id, cells, none) {
   table.tBodies[0].replaceChildren(...(cells.length
     ? cells.map(([head, ...rest]) => el("tr", {}, el("th", { scope: "row" }, head), rest.map((cell) => el("td", {}, cell))))
     : [el("tr", {}, el("td", { colspan: width, class: "none" }, none))]));
+}
+
+if (about.place === "operations") {
+  for (const link of document.querySelectorAll("nav a:not([aria-current])")) link.remove(); // of calls, elsewhere
 }
 
 let timer = null;

@@ -7,6 +7,7 @@ from functools import cache
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
+from typing import Literal
 
 import orjson
 from starlette.requests import Request
@@ -48,6 +49,9 @@ MEDIA_TYPES = {
     "svg": "image/svg+xml",
 }
 
+# What is at the origin of a page: everything, calls without metrics, or metrics without calls.
+Place = Literal["all", "calls", "operations"]
+
 # Stands in the head of every page for what the page must know before it asks anything.
 _ABOUT = b"{{about}}"
 
@@ -66,7 +70,7 @@ class File:
 
 def page_routes(settings: Settings) -> list[Route]:
     """The page at `/`, beside the JSON that is there for everybody else, and its sisters."""
-    about = _about(settings)
+    about = _about(settings, "calls" if settings.operations_port else "all")
 
     async def front(request: Request) -> Response:
         """GET /: JSON unless a browser asks."""
@@ -75,20 +79,24 @@ def page_routes(settings: Settings) -> list[Route]:
         response.headers["Vary"] = "Accept"
         return response
 
-    async def operator(request: Request) -> Response:
-        """GET /operator."""
-        return answer(request, _page("operator", about))
-
-    async def docs(request: Request) -> Response:
-        """GET /docs."""
-        return answer(request, _page("docs", about))
-
     return [
         Route("/", front, name="info"),
-        Route("/operator", operator),
-        Route("/docs", docs),
-        Route("/pages/{name}", asset, include_in_schema=False),
+        _page_route("operator", about),
+        _page_route("docs", about),
+        _ASSETS,
     ]
+
+
+def operator_routes(settings: Settings) -> list[Route]:
+    """The operator's page alone, for a port where there are no calls."""
+    return [_page_route("operator", _about(settings, "operations")), _ASSETS]
+
+
+def _page_route(name: str, about: bytes) -> Route:
+    async def page(request: Request) -> Response:
+        return answer(request, _page(name, about))
+
+    return Route(f"/{name}", page, name=name)
 
 
 async def asset(request: Request) -> Response:
@@ -97,6 +105,9 @@ async def asset(request: Request) -> Response:
     if file is None or file.media_type == MEDIA_TYPES["html"]:
         raise NotFound("no page has such a part")
     return answer(request, file)
+
+
+_ASSETS = Route("/pages/{name}", asset, include_in_schema=False)
 
 
 def answer(request: Request, file: File) -> Response:
@@ -124,15 +135,15 @@ def _weight(part: str) -> tuple[str, float]:
         return media_type.strip().lower(), 0.0
 
 
-def _about(settings: Settings) -> bytes:
+def _about(settings: Settings, place: Place) -> bytes:
     """What every page is told of this gateway; nothing that `/` and a 401 do not tell anybody."""
     told = {
+        "place": place,
         "version": version("triton-embeddings"),
         "auth": settings.auth,
         "max_texts": settings.max_texts,
         "max_prompt_characters": settings.max_prompt_characters,
         "max_body_bytes": settings.max_body_bytes,
-        "bit_order": settings.binary_bit_order,
     }
     return escape(orjson.dumps(told).decode()).encode()
 

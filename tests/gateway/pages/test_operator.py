@@ -1,13 +1,18 @@
 """The page at /operator: what it makes of /metrics and /health/ready."""
 
 import hashlib
+import time
+from collections.abc import Iterator
 
 import httpx
 import pytest
 from playwright.async_api import Route
 
-from tests.fakes import MODEL
+from gateway import Settings, create_app
+from gateway.app import create_operations
+from tests.fakes import MODEL, FakeEmbedder
 from tests.gateway.pages.conftest import Visiting
+from tests.gateway.serving import serve_app
 
 pytestmark = pytest.mark.anyio
 
@@ -73,16 +78,28 @@ async def test_a_gateway_that_is_not_ready_says_why(visit: Visiting, open_gatewa
     assert await page.inner_text("#troubles") == "<i>org/a</i> does not answer"
 
 
+@pytest.fixture(scope="module")
+def two_ports() -> Iterator[tuple[str, str]]:
+    """The addresses of calls and of operations of one gateway."""
+    app = create_app(Settings(auth="off", operations_port=1), FakeEmbedder())
+    with serve_app(app) as calls, serve_app(create_operations(app)) as operations:
+        addresses = f"http://127.0.0.1:{calls}", f"http://127.0.0.1:{operations}"
+        while httpx.get(f"{addresses[0]}/health/ready").status_code != 200:
+            time.sleep(0.01)
+        yield addresses
+
+
 async def test_metrics_that_are_elsewhere_are_no_failure(
-    visit: Visiting, open_gateway: str
+    visit: Visiting, two_ports: tuple[str, str]
 ) -> None:
-    visited = await visit(open_gateway, "/docs", expected=("Failed to load resource",))
+    page = (await visit(two_ports[0], "/operator")).page
+    await page.wait_for_selector("#failure:has-text('a port of their own')")
+    await page.wait_for_selector("#headline:text-is('Ready')")
 
-    async def answer(route: Route) -> None:
-        await route.fulfill(status=404)
 
-    page = visited.page
-    await page.route("**/metrics", answer)
-    await page.goto(f"{open_gateway}/operator")
-    await page.wait_for_selector("#failure:has-text('have a port of their own')")
-    assert await page.inner_text("#headline") == "Ready"
+async def test_the_page_is_whole_on_the_port_for_operations(
+    visit: Visiting, two_ports: tuple[str, str]
+) -> None:
+    page = (await visit(two_ports[1], "/operator")).page
+    await page.wait_for_selector("#tiles .tile")
+    assert await page.locator("nav a").all_inner_texts() == ["Operator"]
