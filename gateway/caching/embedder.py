@@ -6,7 +6,8 @@ A text is embedded once, however many calls ask for it at the same moment. A cal
 cancelled leaves those that waited for it to compute for themselves; what failed is never kept.
 
 All rows of an answer are of one edition. Records are kept under the edition that gave them, and
-looked up under the one that Triton serves; if it turns out to be another, the call begins again.
+looked up under the one that the call is made for; if it turns out to be another, the call begins
+again.
 """
 
 import asyncio
@@ -74,14 +75,12 @@ class CachingEmbedder:
         self._store = store
         self._digests = digests
         self._metrics = metrics
-        self._editions: dict[str, str] = {}  # by ensemble, of those that have one
         self._flights: dict[tuple[str, bytes], _Flight] = {}
 
     async def embed(self, call: EmbeddingCall) -> Embeddings:
         """Raises: as the embedder does; ModelReplaced if editions change faster than it answers."""
         digests = self._digests.of(call)
-        edition = call.edition or self._editions.get(call.ensemble, "")
-        gathering = _Gathering(call, _places(digests), edition)
+        gathering = _Gathering(call, _places(digests), call.edition)
         await self._read(gathering)
         while missing := gathering.missing():
             await self._compute_and_wait(gathering, missing)
@@ -135,8 +134,6 @@ class CachingEmbedder:
         computed = None
         try:
             part = await self._embed_part(gathering, own)
-            if gathering.call.ensemble in self._editions:  # the newest, until Triton is asked again
-                self._editions[gathering.call.ensemble] = part.edition
             records = pack(part, gathering.call.number_formats)
             computed = _Computed(part.edition, dict(zip(own, records, strict=True)))
             keys = [_key(part.edition, digest) for digest in own]
@@ -169,14 +166,7 @@ class CachingEmbedder:
         self._metrics.cache_hits(call.model).inc(len(call.texts) - computed)
 
     async def repository(self) -> Repository:
-        repository = await self._embedder.repository()
-        editions: defaultdict[str, set[str]] = defaultdict(set)
-        for ensemble in repository.ensembles:
-            if ensemble.state == "ready":
-                editions[ensemble.name].add(ensemble.edition)
-        # Of a model with several, each call says which one it wants.
-        self._editions = {name: found.pop() for name, found in editions.items() if len(found) == 1}
-        return repository
+        return await self._embedder.repository()
 
     async def probe(self, ensemble: str) -> None:
         await self._embedder.probe(ensemble)

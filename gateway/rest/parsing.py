@@ -212,9 +212,7 @@ def _parse_input(
     except msgspec.ValidationError as error:
         if encoding is None or not begins_with_ids(raw):
             _refuse_input(str(error), raw, is_decoding_ids=encoding is not None)
-        token_ids = read_token_ids(raw, encoding)
-        _check_count(len(token_ids), max_texts)
-        return (), token_ids
+        return (), read_token_ids(raw, encoding, max_texts)
     if texts is None:
         raise MissingField("input")
     if isinstance(texts, str):
@@ -223,13 +221,9 @@ def _parse_input(
             raise InvalidField("input must not be an empty string", "input")
     if not texts:
         raise InvalidField("input must hold at least one text", "input")
-    _check_count(len(texts), max_texts)
+    if len(texts) > max_texts:
+        raise InvalidField(f"input holds {len(texts)} texts, the limit is {max_texts}", "input")
     return texts, ()
-
-
-def _check_count(count: int, max_texts: int) -> None:
-    if count > max_texts:
-        raise InvalidField(f"input holds {count} texts, the limit is {max_texts}", "input")
 
 
 def _holds_more_strings(raw: bytes, count: int) -> bool:

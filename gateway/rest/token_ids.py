@@ -28,17 +28,15 @@ def begins_with_ids(raw: bytes) -> bool:
     return bool(_BEGINS_WITH_IDS.match(raw))
 
 
-def read_token_ids(raw: bytes, encoding: Encoding) -> list[list[int]]:
+def read_token_ids(raw: bytes, encoding: Encoding, max_texts: int) -> list[list[int]]:
     """N arrays of ids, all of them of the encoding; an empty one stands for "".
 
     Raises: InvalidField with the place of the first wrong one, MalformedBody.
     """
-    count = 1 + np.count_nonzero(np.frombuffer(raw, np.uint8) == ord(","))
-    if count > MAX_TOKEN_IDS:
-        message = f"input holds {count} token ids, the limit is {MAX_TOKEN_IDS}"
-        raise InvalidField(message, "input")
-    one_text, several = _decoders(encoding.last)
     is_nested = bool(_IS_NESTED.match(raw))
+    _check("texts", _count(raw, "[") - is_nested, max_texts)
+    _check("token ids", _count(raw, ",") + 1, MAX_TOKEN_IDS)
+    one_text, several = _decoders(encoding.last)
     try:
         ids = several.decode(raw) if is_nested else [one_text.decode(raw)]
     except msgspec.ValidationError as error:
@@ -48,6 +46,17 @@ def read_token_ids(raw: bytes, encoding: Encoding) -> list[list[int]]:
             at = next(at for at, number in enumerate(text) if number in encoding.unused)
             _refuse_id(encoding, (index, at) if is_nested else (at,))
     return ids
+
+
+def _count(raw: bytes, sign: str) -> int:
+    """How often a sign stands in a JSON text, which in one of numbers is where it belongs."""
+    return int(np.count_nonzero(np.frombuffer(raw, np.uint8) == ord(sign)))
+
+
+def _check(what: str, count: int, limit: int) -> None:
+    """Before anything is built: an array takes a hundred times the memory of its two signs."""
+    if count > limit:
+        raise InvalidField(f"input holds {count} {what}, the limit is {limit}", "input")
 
 
 @cache

@@ -14,9 +14,9 @@ from gateway.caching.digests import Digests
 from gateway.caching.embedder import CachingEmbedder
 from gateway.caching.store import MemoryStore, Store
 from gateway.errors import InputTooLong, ModelReplaced, Overloaded, TritonUnavailable
-from gateway.inference.embedder import EmbeddingCall, Embeddings, Ensemble, Repository
+from gateway.inference.embedder import EmbeddingCall, Embeddings
 from gateway.telemetry.metrics import Metrics
-from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder, roomy_ledger
+from tests.fakes import ENSEMBLE, MODEL, FakeEmbedder, roomy_ledger
 
 pytestmark = pytest.mark.anyio
 
@@ -57,9 +57,6 @@ class Triton(FakeEmbedder):
         """Those of each call."""
         return [list(call.texts) for call in self.calls]
 
-    async def repository(self) -> Repository:
-        return Repository([Ensemble(ENSEMBLE, parameters=PARAMETERS, edition=self.edition)])
-
 
 @pytest.fixture
 def triton() -> Triton:
@@ -75,20 +72,15 @@ def metrics() -> Metrics:
     return make_metrics()
 
 
-async def cache_of(
-    triton: Triton, metrics: Metrics | None = None, **chosen: Any
-) -> CachingEmbedder:
-    """A cache that has looked at its models."""
+def cache_of(triton: Triton, metrics: Metrics | None = None, **chosen: Any) -> CachingEmbedder:
     digests = Digests(b"secret", is_shared=chosen.get("is_shared", False))
     store = chosen.get("store") or MemoryStore(2**30)
-    cache = CachingEmbedder(triton, store, digests, metrics or make_metrics())
-    await cache.repository()
-    return cache
+    return CachingEmbedder(triton, store, digests, metrics or make_metrics())
 
 
 @pytest.fixture
-async def cache(triton: Triton, metrics: Metrics) -> CachingEmbedder:
-    return await cache_of(triton, metrics)
+def cache(triton: Triton, metrics: Metrics) -> CachingEmbedder:
+    return cache_of(triton, metrics)
 
 
 def call_for(
@@ -103,6 +95,7 @@ def call_for(
         "dimensions": None,
         "normalized": True,
         "truncation": "end",
+        "edition": "1",
         "entry": (ledger or roomy_ledger()).open(caller),
     }
     return EmbeddingCall(**fields | changed)
@@ -186,7 +179,7 @@ async def test_whatever_the_numbers_depend_on_tells_records_apart(
 
 
 async def test_keys_may_share(triton: Triton) -> None:
-    cache = await cache_of(triton, is_shared=True)
+    cache = cache_of(triton, is_shared=True)
     await cache.embed(call_for("a"))
     await cache.embed(call_for("a", caller=BEN))
     assert [[b"a"]] == triton.texts()
@@ -252,8 +245,7 @@ async def test_a_replaced_model_is_never_answered_from_the_cache(
 ) -> None:
     await cache.embed(call_for("a", "b"))
     triton.edition = "2"
-    await cache.repository()
-    found = await cache.embed(call_for("a", "b"))
+    found = await cache.embed(call_for("a", "b", edition="2"))
     assert found.edition == "2"
     assert_same(await triton.embed(call_for("a", "b")), found)
 
@@ -266,15 +258,6 @@ async def test_an_answer_has_one_edition_also_before_the_new_one_is_known(
     found = await cache.embed(call_for("a", "c", "b"))
     assert found.edition == "2"
     assert_same(await triton.embed(call_for("a", "c", "b")), found)
-
-
-async def test_the_first_answer_of_a_new_edition_makes_it_known(
-    cache: CachingEmbedder, triton: Triton
-) -> None:
-    await cache.embed(call_for("a"))
-    triton.edition = "2"
-    await cache.embed(call_for("b"))
-    assert (await cache.embed(call_for("a"))).edition == "2"
 
 
 async def test_what_an_old_edition_computes_for_others_does_not_go_into_a_new_answer(
@@ -305,8 +288,9 @@ async def test_editions_that_change_all_the_time_end_the_call(
         await cache.embed(call_for("a", "b"))
 
 
-async def test_of_several_editions_each_call_names_its_own(triton: Triton) -> None:
-    cache = await cache_of(triton)
+async def test_of_several_editions_each_call_names_its_own(
+    cache: CachingEmbedder, triton: Triton
+) -> None:
     for edition in ("1", "2"):
         triton.edition = edition
         await cache.embed(call_for("a", edition=edition))
@@ -316,13 +300,9 @@ async def test_of_several_editions_each_call_names_its_own(triton: Triton) -> No
     assert asked == len(triton.calls)
 
 
-async def test_without_a_known_edition_everything_is_computed(triton: Triton) -> None:
-    triton.edition = "1"
-    cache = CachingEmbedder(
-        triton, MemoryStore(2**20), Digests(b"x", is_shared=True), make_metrics()
-    )
+async def test_without_a_known_edition_everything_is_computed(cache: CachingEmbedder) -> None:
     for _ in range(2):
-        assert not (await cache.embed(call_for("a"))).is_cached
+        assert not (await cache.embed(call_for("a", edition=""))).is_cached
 
 
 async def test_every_text_that_is_too_long_is_named_where_it_stands(
@@ -350,6 +330,7 @@ class Interleaving:
         self.rng = random.Random(seed)  # noqa: S311 - payloads, not secrets
         self.triton = Triton()
         self.plain = Triton()
+        self.known = "1"
         self.answers = 0
 
     def call(self) -> EmbeddingCall:
@@ -361,6 +342,7 @@ class Interleaving:
             dimensions=chosen([None, 64, 13]),
             normalized=chosen([True, False]),
             truncation=chosen(["end", "end", "start"]),
+            edition=self.known,
         )
 
     async def pause(self) -> None:
@@ -385,7 +367,7 @@ class Interleaving:
         assert_same(await self.plain.embed(call), found)
         self.answers += 1
 
-    async def turn(self, cache: CachingEmbedder) -> None:
+    async def turn(self) -> None:
         """Opens and closes the gate, changes the edition and makes it known."""
         for _ in range(60):
             await self.pause()
@@ -395,15 +377,15 @@ class Interleaving:
             await self.pause()
             self.triton.gate.set()
             if self.rng.random() < 0.3:
-                await cache.repository()
+                self.known = self.triton.edition
 
     async def run(self, store: Store | None = None) -> int:
         """Answers that were compared."""
-        cache = await cache_of(
+        cache = cache_of(
             self.triton, store=store or MemoryStore(40_000), is_shared=self.rng.random() < 0.5
         )
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.turn(cache))
+            group.create_task(self.turn())
             for _ in range(60):
                 group.create_task(self.ask(cache))
         assert not cache._flights

@@ -94,7 +94,6 @@ async def test_without_redis_everything_is_computed_until_it_is_back(stores: Sto
         stores.url = server.url
         store, triton = stores.open(), Triton()
         cache = CachingEmbedder(triton, store, Digests(b"x", is_shared=True), make_metrics())
-        await cache.repository()
         expected = await triton.embed(call_for("a"))
         await cache.embed(call_for("a"))
         assert (await cache.embed(call_for("a"))).is_cached

@@ -81,6 +81,7 @@ OUT_OF_RANGE = "is no token id of cl100k_base, which has 0 to 100276"
         ('[["x"]]', [0], "every item of input must be a string, item 0 is of type array"),
         ("[[[1]]]", [0], "every item of input must be a string, item 0 is of type array"),
         ("[[1]" + ",[1]" * 256 + "]", [], "input holds 257 texts, the limit is 256"),
+        ("[[]" + ",[]" * 299_999 + "]", [], "input holds 300000 texts, the limit is 256"),
     ],
 )
 def test_the_first_fault_is_located(ids: str, place: list[int], message: str) -> None:
