@@ -5,7 +5,7 @@ Prometheus' own, which any thread may use, take three times as long.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -49,6 +49,10 @@ class Histograms(Collector):
             row = self._rows[labels] = _Row([0] * len(self._told))
         row.counts[bisect_left(self._bounds, value)] += 1
         row.sum += value
+
+    def keep(self, is_known: Callable[[tuple[str, ...]], bool]) -> None:
+        """Forgets what was told under labels of what is no more."""
+        self._rows = {labels: row for labels, row in self._rows.items() if is_known(labels)}
 
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(self._name, self._meaning, labels=self._labels)

@@ -57,6 +57,7 @@ class Metrics:
         key_file_loaded: Callable[[], float] = float,
     ) -> None:
         self.registry = CollectorRegistry()
+        self._triton_up = triton_up
         self.requests = self._by_labels(
             Counter, "gateway_requests", "Answered requests.", ("route", "status")
         )
@@ -227,6 +228,9 @@ class Metrics:
         """All instruments in Prometheus' text format."""
         for gauges in self._readings:
             gauges.update()
+        tritons = self._triton_up()
+        for histograms in (self._chunk_seconds, self._chunk_tokens):  # pods come and go for years
+            histograms.keep(lambda labels: labels[1:] in tritons)
         return generate_latest(self.registry)
 
 

@@ -14,6 +14,8 @@ from gateway import Settings, create_app
 from gateway.errors import InferenceFailed, TritonTimeout
 from gateway.inference.triton import TritonEmbedder
 from gateway.telemetry.histograms import Histograms
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.timeline import Timeline
 from tests.fakes import MODEL, FakeEmbedder, FakeTriton
 from tests.gateway.telemetry.conftest import client_of
 
@@ -131,6 +133,28 @@ async def test_a_call_that_fails_is_counted_as_far_as_it_came(
     assert ["read", "queue", "total"] == re.findall(r"(\w+);", answer.headers["server-timing"])
     stages = (await families(client))["gateway_stage_seconds"]
     assert {"read", "queue"} == {sample.labels["stage"] for sample in stages.samples}
+
+
+def test_a_triton_that_is_gone_is_forgotten() -> None:
+    """Addresses of pods are many in a year."""
+    up: dict[tuple[str, ...], int] = {("one:1",): 1, ("other:1",): 1}
+    metrics = Metrics(
+        held_bytes=dict, held_tokens=dict, waiting_tokens=dict, triton_tokens=dict,
+        triton_up=lambda: up,
+    )  # fmt: skip
+    timeline = Timeline("r1", MODEL)
+    for address in ("one:1", "other:1"):
+        with timeline.infer(address, texts=1, tokens=3):
+            pass
+    metrics.observe(timeline)
+    assert (
+        b'gateway_chunk_seconds_count{model="%s",triton="one:1"}' % MODEL.encode()
+        in metrics.render()
+    )
+    del up[("one:1",)]
+    shown = metrics.render()
+    assert b"one:1" not in shown
+    assert shown.count(b'_count{model="%s",triton="other:1"} 1' % MODEL.encode()) == 2
 
 
 def test_a_histogram_counts_as_those_of_prometheus_do() -> None:

@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,7 +197,7 @@ async def gateway(
     """A process of its own; it ends in peace with the block."""
     (port,) = free_ports(1)
     address = f"127.0.0.1:{triton_port}"
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY_")}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY_", "GRPC_"))}
     with log.open("wb") as stream:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "--port", str(port), "--triton-address", address),
@@ -232,10 +232,20 @@ async def test_no_text_and_no_key_is_seen_by_an_operator(log_format: str, tmp_pa
     with serve_collector() as collector:
         settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
         async with (
-            serve_triton(triton) as triton_port,
-            gateway(log, triton, triton_port, **settings) as run,
-        ):
+            AsyncExitStack() as life_of_triton,
+            gateway(
+                log, triton, await life_of_triton.enter_async_context(serve_triton(triton)),
+                **settings,
+            ) as run,
+        ):  # fmt: skip
             assert {500, 503, 504} == await misuse(run)
+            triton.pause_seconds = TIMEOUT_SECONDS / 2
+            last = asyncio.create_task(run.ask(content=body()))
+            triton.requests.clear()
+            while not any(request.id != "probe" for request in triton.requests):
+                await asyncio.sleep(0.01)
+            await life_of_triton.aclose()
+            assert 503 == await last
             metrics = (await run.client.get("/metrics")).content
     seen = {
         "log": log.read_bytes(),
