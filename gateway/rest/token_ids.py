@@ -44,7 +44,9 @@ def read_token_ids(raw: bytes, encoding: Encoding, max_texts: int) -> list[list[
     for index, text in enumerate(ids):
         if not encoding.unused.isdisjoint(text):
             at = next(at for at, number in enumerate(text) if number in encoding.unused)
-            _refuse_id(encoding, (index, at) if is_nested else (at,))
+            place = (index, at) if is_nested else (at,)
+            message = f"{_name(place)} is {text[at]}, which {encoding.name} does not use"
+            raise InvalidField(message, "input", *place)
     return ids
 
 
@@ -74,15 +76,12 @@ def _refuse(error: msgspec.ValidationError, encoding: Encoding) -> NoReturn:
     assert match is not None
     place = tuple(int(number) for number in match.groups() if number is not None)
     kind = _KIND.search(reason)
-    if kind is None:  # an integer that is too small or too large
-        _refuse_id(encoding, place)
+    if kind is None:
+        known = f"which has 0 to {encoding.last}"
+        message = f"{_name(place)} is no token id of {encoding.name}, {known}"
+        raise InvalidField(message, "input", *place)
     wanted = "an array of token ids" if "Expected `array`" in reason else "a token id"
     message = f"{_name(place)} is of type {kind[1]}, {wanted} is expected there"
-    raise InvalidField(message, "input", *place)
-
-
-def _refuse_id(encoding: Encoding, place: tuple[int, ...]) -> NoReturn:
-    message = f"{_name(place)} is no token id of {encoding.name}, which has 0 to {encoding.last}"
     raise InvalidField(message, "input", *place)
 
 
