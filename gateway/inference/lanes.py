@@ -288,9 +288,13 @@ class Lanes:
         self.bulk = Lane(windows.bulk, find_bulk)
         self.interactive = Lane(windows.interactive, find_interactive)
         self._small_call_tokens = windows.small_call
+        self._micro_batch_tokens = 0
 
     def fit(self, micro_batch_tokens: int) -> None:
         """Widen the windows for what the model's encoder takes at a time; narrow them again."""
+        if micro_batch_tokens == self._micro_batch_tokens:
+            return
+        self._micro_batch_tokens = micro_batch_tokens
         windows = self._windows.fit(micro_batch_tokens)
         self.bulk.resize(windows.bulk)
         self.interactive.resize(windows.interactive)

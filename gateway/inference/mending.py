@@ -107,7 +107,8 @@ class Mending:
         try:
             await replica.probe(ensemble, PROBE_SECONDS)
         except UpstreamError as error:
-            replica.ill[ensemble] = f"fails: {error.message}"
+            is_late = isinstance(error, TritonTimeout)
+            replica.ill[ensemble] = SILENT if is_late else f"fails: {error.message}"
             return False
         return True
 

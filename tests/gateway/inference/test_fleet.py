@@ -211,6 +211,25 @@ async def test_a_busy_triton_that_lives_is_not_left(pair: Pair) -> None:
     assert [2, 2] == [calls_of(triton) for triton in pair.tritons]
 
 
+@pytest.mark.usefixtures("impatience")
+async def test_a_model_that_is_stuck_in_a_triton_that_lives_is_left(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mending, "STUCK_SECONDS", 0.1)
+    monkeypatch.setattr(mending, "PROBE_SECONDS", 0.1)
+    stuck = pair.tritons[0]
+    stuck.pause_seconds = 30.0
+    async with asyncio.timeout(3):
+        await asyncio.gather(*(pair.embed() for _ in range(4)))
+    assert ["loading", "ready"] == pair.states()
+    why = {one.address: one.why for one in pair.embedder.status()}[pair.addresses[0]]
+    assert f"{ENSEMBLE} does not answer" == why
+    assert {("silent", "sent")} == set(pair.embedder.retries())
+
+    stuck.pause_seconds = 0.0
+    await pair.well()
+
+
 async def test_one_of_two_that_ends_makes_no_gateway_unready(pair: Pair) -> None:
     """Today's trouble: four questions, each to another Triton, and all must be answered."""
     app = create_app(Settings(auth="off"), pair.embedder)

@@ -8,7 +8,17 @@ from itertools import repeat
 import pytest
 
 from gateway.access.keys import Caller
-from gateway.inference.lanes import MAX_IDLE_CALLERS, Lane, Lanes, Turns, Windows
+from gateway.errors import TritonUnavailable
+from gateway.inference.lanes import (
+    MAX_IDLE_CALLERS,
+    Lane,
+    Lanes,
+    Load,
+    Turns,
+    Window,
+    Windows,
+    Wish,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -290,3 +300,79 @@ async def test_a_caller_who_left_lets_others_go_on(desk: Desk, lane: Lane) -> No
     await settle()
     assert [(ANN, 60), (ANN, 40)] == desk.arrived
     await desk.answer_all()
+
+
+class Tritons:
+    """Windows of 100 tokens at three Tritons, and a lane before them."""
+
+    def __init__(self) -> None:
+        self.windows = {name: Window(100, Load(name)) for name in "abc"}
+        self.gone: set[str] = set()
+        self.lane = Lane(0, self.find)
+
+    def find(self, wish: Wish) -> list[Window]:
+        found = [
+            window
+            for name, window in self.windows.items()
+            if name not in self.gone | wish.tried and wish.edition in ("", name)
+        ]
+        if not found:
+            raise TritonUnavailable("gone")
+        return found
+
+    def ask(self, tokens: int, edition: str = "", tried: str = "") -> asyncio.Task[Window]:
+        wish = Wish(edition, frozenset(tried))
+        return asyncio.create_task(self.lane.take(ANN, tokens, wish))
+
+
+@pytest.fixture
+def tritons() -> Tritons:
+    return Tritons()
+
+
+async def test_a_chunk_goes_to_the_triton_with_the_least_to_do(tritons: Tritons) -> None:
+    for tokens, name in ((50, "a"), (30, "b"), (20, "c"), (20, "c"), (20, "b"), (60, "c")):
+        window = await tritons.lane.take(ANN, tokens)
+        assert name == window.load.name
+    assert 200 == tritons.lane.in_flight_tokens
+
+
+async def test_what_has_no_room_there_goes_to_another(tritons: Tritons) -> None:
+    tritons.windows["b"].load.tokens = tritons.windows["c"].load.tokens = 500  # other models
+    await tritons.lane.take(ANN, 60)
+    assert "b" == (await tritons.lane.take(ANN, 60)).load.name
+
+
+async def test_who_wants_one_edition_holds_up_nobody_who_wants_another(tritons: Tritons) -> None:
+    await tritons.lane.take(ANN, 100, Wish("a"))
+    waiting = tritons.ask(10, edition="a")
+    await settle()
+    assert "b" == (await tritons.ask(10, edition="b")).load.name
+    tritons.lane.give_back(100, tritons.windows["a"])
+    assert "a" == (await waiting).load.name
+
+
+async def test_what_was_lost_once_goes_first(tritons: Tritons) -> None:
+    tritons.gone = {"c"}
+    for name in "ab":
+        await tritons.lane.take(ANN, 100, Wish(name))
+    first, again = tritons.ask(60), tritons.ask(60, tried="a")
+    await settle()
+    tritons.lane.give_back(100, tritons.windows["b"])
+    await settle()
+    assert (False, "b") == (first.done(), again.result().load.name)
+    tritons.lane.give_back(100, tritons.windows["a"])
+    assert "a" == (await first).load.name
+
+
+async def test_who_waits_for_a_triton_that_is_gone_is_told(tritons: Tritons) -> None:
+    await tritons.lane.take(ANN, 100, Wish("a"))
+    waiting = [tritons.ask(10, edition="a") for _ in range(2)]
+    await settle()
+    tritons.gone = {"a"}
+    tritons.lane.hand_out()
+    for task in waiting:
+        with pytest.raises(TritonUnavailable):
+            await task
+    assert 0 == tritons.lane.waiting_tokens
+    assert {} == tritons.lane._waiting
