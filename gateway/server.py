@@ -14,8 +14,8 @@ from starlette.applications import Starlette
 
 from gateway.app import create_app, create_operations
 from gateway.inference.channels import choose_channels
-from gateway.inference.lanes import Windows
 from gateway.inference.triton import TritonEmbedder
+from gateway.inference.windows import Windows
 from gateway.listeners import open_listeners
 from gateway.rest.http_protocol import HttpProtocol
 from gateway.rest.operations import AccompaniedServer, OperationsServer

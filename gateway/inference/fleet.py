@@ -1,4 +1,4 @@
-"""The Tritons: who they are, which of them a chunk may go to, and what they do together."""
+"""The Tritons: who they are, and which of them a chunk may go to."""
 
 import asyncio
 import logging
@@ -10,12 +10,11 @@ from typing import Any, TypeVar
 
 from gateway.errors import ModelReplaced, TritonUnavailable, UpstreamError
 from gateway.inference.channels import Channels
-from gateway.inference.embedder import Repository, TritonStatus
-from gateway.inference.lanes import FindWindows, Lane, Lanes, Window, Windows, Wish
-from gateway.inference.listing import Listed, merge
+from gateway.inference.lanes import Lanes
 from gateway.inference.replica import Replica
 from gateway.inference.retries import RetryBudget
 from gateway.inference.rpc_errors import is_of_one_model
+from gateway.inference.windows import FindWindows, Window, Windows, Wish
 
 T = TypeVar("T")
 
@@ -24,8 +23,6 @@ BULK, INTERACTIVE = 0, 1  # as in Replica.windows_of
 MOST_LOST = 2
 # Editions whose prompts are remembered.
 MOST_PROMPTS = 1024
-# Seconds for which a probe waits before it asks another Triton as well.
-PROBE_PATIENCE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -177,37 +174,6 @@ class Fleet:
         self.hand_out()
         self.on_loss(replica)
 
-    async def repository(self) -> Repository:
-        """What can be served, of which each Triton tells its own part.
-
-        Those that are lost are not waited for while another one answers.
-
-        Raises: UpstreamError if none does.
-        """
-        replicas = [replica for replica in self.replicas.values() if not replica.is_draining]
-        if not replicas:
-            raise TritonUnavailable("no inference server has an address")
-        well = [replica for replica in replicas if not replica.trouble] or replicas
-        errors = await asyncio.gather(*map(self._look, well))
-        if all(errors):
-            raise next(filter(None, errors))
-        return merge(
-            Listed(replica.ensembles.values(), replica.serving, not replica.trouble)
-            for replica in replicas
-        )
-
-    async def _look(self, replica: Replica) -> UpstreamError | None:
-        try:
-            await replica.look()
-        except UpstreamError as error:
-            self.hand_out()
-            self.on_loss(replica)
-            return error
-        self.note_prompts(replica)
-        if replica.unproven():
-            self.on_loss(replica)
-        return None
-
     def note_prompts(self, replica: Replica) -> None:
         """Remembers what a Triton's models put before texts, also when they are gone."""
         for name, ensemble in replica.ensembles.items():
@@ -219,87 +185,10 @@ class Fleet:
         while len(self._prompts) > MOST_PROMPTS:
             del self._prompts[next(iter(self._prompts))]
 
-    async def probe(self, ensemble: str) -> None:
-        """Embeds one short text at the first Triton that does, the freest first.
-
-        Raises: UpstreamError if none does.
-        """
-        replicas = sorted(self.candidates(ensemble, Wish()), key=lambda one: one.load.tokens)
-        running: set[asyncio.Task[None]] = set()
-        failure: UpstreamError | None = None
-        try:
-            while replicas or running:
-                if replicas:
-                    running.add(asyncio.create_task(self._probe(replicas.pop(0), ensemble)))
-                patience = PROBE_PATIENCE_SECONDS if replicas else None
-                done, running = await asyncio.wait(
-                    running, timeout=patience, return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in done:
-                    error = task.exception()
-                    if error is None:
-                        return
-                    if not isinstance(error, UpstreamError):
-                        raise error
-                    failure = error
-        finally:
-            for task in running:
-                task.cancel()
-        assert failure is not None
-        raise failure
-
-    async def _probe(self, replica: Replica, ensemble: str) -> None:
-        try:
-            await replica.probe(ensemble)
-        except TritonUnavailable as error:
-            self.note_failure(replica, ensemble, error)
-            raise
-
-    def is_busy(self, ensemble: str) -> bool:
-        lanes = self.lanes.get(ensemble)
-        return bool(lanes and (lanes.bulk.in_flight_tokens or lanes.interactive.in_flight_tokens))
-
-    def sum_lanes(self, count: Callable[[Lane], int]) -> Mapping[tuple[str, ...], int]:
-        models = self.lanes.values()
-        return {
-            ("bulk",): sum(count(lanes.bulk) for lanes in models),
-            ("interactive",): sum(count(lanes.interactive) for lanes in models),
-        }
-
     def count_ready(self) -> int:
         """Tritons that are asked for something, by every call."""
         replicas = self.replicas.values()
         return len([1 for one in replicas if one.serving and not one.is_draining])
-
-    def capacity_tokens(self) -> Mapping[tuple[str, ...], int]:
-        """What would be handed out now, by model and lane."""
-        tokens: Counter[tuple[str, ...]] = Counter()
-        for replica in self.replicas.values():
-            for ensemble in () if replica.is_draining else replica.serving:
-                bulk, interactive = replica.windows_of(ensemble)
-                model = replica.name_of(ensemble)
-                tokens[model, "bulk"] += bulk.room_tokens
-                tokens[model, "interactive"] += interactive.room_tokens
-        return tokens
-
-    def status(self) -> list[TritonStatus]:
-        """Each Triton, by address."""
-        now = self.clock()
-        return [
-            TritonStatus(
-                address=address,
-                state=replica.state,
-                why=replica.why(),
-                models={
-                    replica.name_of(name): edition
-                    for name, edition in sorted(replica.serving.items())
-                },
-                outstanding_tokens=replica.load.tokens,
-                window_tokens=replica.window_tokens(),
-                silent_seconds=now - replica.answered_at,
-            )
-            for address, replica in sorted(self.replicas.items())
-        ]
 
     def run(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         """Does something beside everything else, until the fleet is closed."""

@@ -14,20 +14,17 @@ answered, whoever is left to hear it.
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable
-from dataclasses import dataclass, replace
-from itertools import count
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Collection, Hashable
+from typing import Generic, TypeAlias, TypeVar
 
 from gateway.access.keys import Caller
 from gateway.errors import UpstreamError
+from gateway.inference.windows import ANY, FindWindows, Load, Window, Windows, Wish
 
 K = TypeVar("K", bound=Hashable)
 
 # Callers remembered beyond those that still owe; a bound on memory, not on callers.
 MAX_IDLE_CALLERS = 4096
-
-_turns = count(1)
 
 
 class Turns(Generic[K]):
@@ -58,63 +55,6 @@ class Turns(Generic[K]):
         return max(self._served.get(caller, 0), self._now - self.credit_tokens)
 
 
-@dataclass(slots=True)
-class Load:
-    """What one Triton has to do, over all its windows.
-
-    tokens  estimated, handed over and unanswered
-    turn    when it was chosen last: of two with nothing to do the other one is next
-    """
-
-    name: str = ""
-    tokens: int = 0
-    turn: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Window:
-    """Tokens in flight of one lane at one Triton.
-
-    size_tokens  estimated tokens handed over and unanswered; a chunk above it goes alone
-    """
-
-    size_tokens: int
-    load: Load
-    in_flight_tokens: int = 0
-
-    @property
-    def room_tokens(self) -> int:
-        """Left for what comes next."""
-        return max(self.size_tokens - self.in_flight_tokens, 0)
-
-    def has_room(self, tokens: int) -> bool:
-        in_flight = self.in_flight_tokens
-        return not in_flight or in_flight + tokens <= self.size_tokens
-
-    def take(self, tokens: int) -> None:
-        self.in_flight_tokens += tokens
-        self.load.tokens += tokens
-        self.load.turn = next(_turns)
-
-    def give_back(self, tokens: int) -> None:
-        self.in_flight_tokens -= tokens
-        self.load.tokens -= tokens
-
-
-class Wish(NamedTuple):
-    """Which Tritons a chunk may go to.
-
-    edition  of the model; empty if any will do
-    tried    names of those that it has been to
-    """
-
-    edition: str = ""
-    tried: frozenset[str] = frozenset()
-
-
-ANY = Wish()
-# The windows among which a chunk may choose. Raises: UpstreamError if there are none.
-FindWindows: TypeAlias = Callable[[Wish], Iterable[Window]]
 _Queues: TypeAlias = dict[Caller, OrderedDict[asyncio.Future[Window], int]]
 
 
@@ -214,7 +154,7 @@ class Lane:
         """
         chosen = None
         for window in self._find_windows(wish):
-            if window.has_room(tokens) and (chosen is None or _is_freer(window, chosen)):
+            if window.has_room(tokens) and (chosen is None or window.is_freer(chosen)):
                 chosen = window
         return chosen
 
@@ -242,34 +182,6 @@ class Lane:
             self._take(caller, tokens, window)
             turn.set_result(window)
         return True
-
-
-def _is_freer(one: Window, other: Window) -> bool:
-    return (one.load.tokens, one.load.turn) < (other.load.tokens, other.load.turn)
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Estimated tokens: how many a Triton has at a time of each lane, and which calls take which.
-
-    small_call  up to which a whole call is interactive
-    """
-
-    bulk: int = 2048
-    interactive: int = 1024
-    small_call: int = 512
-
-    def fit(self, micro_batch_tokens: int) -> "Windows":
-        """The same, wide enough for an encoder that takes so many tokens at a time.
-
-        Of bulk one micro-batch for each of two workers and as many that wait, which a GPU must not
-        be without for a moment; the windows of a CPU have always been wider than that.
-        """
-        return replace(
-            self,
-            bulk=max(self.bulk, 4 * micro_batch_tokens),
-            interactive=max(self.interactive, 2 * micro_batch_tokens),
-        )
 
 
 class Lanes:

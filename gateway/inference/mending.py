@@ -116,7 +116,7 @@ class Mending:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             for replica in list(self._fleet.replicas.values()):
-                if replica.is_draining and not replica.attempts:
+                if replica.is_draining and not replica.load.tokens:
                     self._fleet.remove(replica)
                 elif replica.attempts and len(self._fleet.replicas) > 1:
                     self._look_at(replica)

@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.errors import TritonTimeout, TritonUnavailable, UpstreamError
+from gateway.inference.attempts import Attempt
 from gateway.inference.channels import Channels
 from gateway.inference.embedder import CPU_TOKENS, Ensemble, State, TritonState
-from gateway.inference.lanes import Load, Window, Windows
 from gateway.inference.messages import (
     Message,
     build_request,
@@ -23,6 +22,7 @@ from gateway.inference.messages import (
 )
 from gateway.inference.names import folder_of_step
 from gateway.inference.rpc_errors import map_rpc_errors
+from gateway.inference.windows import Load, Window, Windows
 
 # Seconds; questions about the repository are answered from memory.
 ASK_TIMEOUT_SECONDS = 1.0
@@ -33,49 +33,6 @@ LOST_SECONDS = 300.0
 # Looks in a row that may be late before a Triton counts as silent.
 MOST_LATE_LOOKS = 2
 SILENT = "does not answer"
-
-
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """One chunk at one Triton.
-
-    outcome  Triton's answer, or why nobody should wait for this one alone
-    """
-
-    address: str
-    ensemble: str
-    sent_at: float
-    outcome: asyncio.Future[Message]
-    is_given_up: bool = False
-
-    def take_over(self, task: asyncio.Task[Message]) -> None:
-        """What came of it, for whoever still waits."""
-        if self.outcome.done():
-            return
-        if task.cancelled():
-            self.outcome.cancel()
-        elif error := task.exception():
-            self._fail(error)
-        else:
-            self.outcome.set_result(task.result())
-
-    def _fail(self, error: BaseException) -> None:
-        self.outcome.set_exception(error)
-        self.outcome.exception()  # looked at, so that nobody complains where the caller left
-
-    def give_up(self) -> None:
-        """Tells who waits, once, that another Triton should be asked too.
-
-        The answer may still come: whoever wants it finds the outcome anew.
-        """
-        if not self.is_given_up and not self.outcome.done():
-            self.is_given_up = True
-            self._fail(Silence())
-            self.outcome = asyncio.get_running_loop().create_future()
-
-
-class Silence(Exception):
-    """A Triton has not answered for so long that another one is asked too."""
 
 
 class Replica:

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 import grpc
 
 from gateway.errors import TritonUnavailable, UpstreamError
+from gateway.inference.attempts import Attempt, Silence
 from gateway.inference.embedder import EmbeddingCall
 from gateway.inference.fleet import Fleet
-from gateway.inference.lanes import Lane, Window, Wish
+from gateway.inference.lanes import Lane
 from gateway.inference.messages import Message, build_request, count_tokens
-from gateway.inference.replica import LOST_SECONDS, Attempt, Replica, Silence
+from gateway.inference.replica import LOST_SECONDS, Replica
 from gateway.inference.rpc_errors import map_rpc_errors
+from gateway.inference.windows import Window, Wish
 
 
 class Sending:

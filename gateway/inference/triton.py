@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from gateway.errors import InputTooLong, ModelReplaced, Overloaded
-from gateway.inference import chunking
+from gateway.inference import asking, chunking, tally
 from gateway.inference.channels import Channels, Clear
 from gateway.inference.embedder import EmbeddingCall, Embeddings, Repository, TritonStatus
 from gateway.inference.fleet import Fleet
-from gateway.inference.lanes import Lane, Windows
+from gateway.inference.lanes import Lane
 from gateway.inference.mending import Mending
 from gateway.inference.merging import Merge
 from gateway.inference.messages import read_answer
 from gateway.inference.resolution import Addresses, Resolve, resolve
 from gateway.inference.sending import Sending
+from gateway.inference.windows import Windows
 
 # A call is made once more for each Triton that may get another edition of its model meanwhile.
 MOST_REPLACED = 3
@@ -118,22 +119,22 @@ class TritonEmbedder:
 
     async def repository(self) -> Repository:
         self._mending.start()
-        return await self.fleet.repository()
+        return await asking.list_repository(self.fleet)
 
     async def probe(self, ensemble: str) -> None:
-        await self.fleet.probe(ensemble)
+        await asking.probe_first(self.fleet, ensemble)
 
     def is_busy(self, ensemble: str) -> bool:
-        return self.fleet.is_busy(ensemble)
+        return tally.is_busy(self.fleet, ensemble)
 
     def waiting_tokens(self) -> Mapping[tuple[str, ...], int]:
-        return self.fleet.sum_lanes(lambda lane: lane.waiting_tokens)
+        return tally.sum_lanes(self.fleet, lambda lane: lane.waiting_tokens)
 
     def triton_tokens(self) -> Mapping[tuple[str, ...], int]:
-        return self.fleet.sum_lanes(lambda lane: lane.in_flight_tokens)
+        return tally.sum_lanes(self.fleet, lambda lane: lane.in_flight_tokens)
 
     def capacity_tokens(self) -> Mapping[tuple[str, ...], int]:
-        return self.fleet.capacity_tokens()
+        return tally.capacity_tokens(self.fleet)
 
     def retries(self) -> Mapping[tuple[str, ...], int]:
         return self.fleet.retries
@@ -142,7 +143,7 @@ class TritonEmbedder:
         return self.fleet.count_ready()
 
     def status(self) -> Sequence[TritonStatus]:
-        return self.fleet.status()
+        return tally.status(self.fleet)
 
 
 def _raise_merged(refusals: Sequence[InputTooLong | None]) -> None:

@@ -17,8 +17,8 @@ from export.checkpoint import DEFAULT_CHECKPOINT
 from gateway.access.keys import ANYBODY
 from gateway.inference.embedder import EmbeddingCall
 from gateway.inference.estimates import Estimates
-from gateway.inference.lanes import Windows
 from gateway.inference.triton import TritonEmbedder
+from gateway.inference.windows import Windows
 from gateway.local.triton_process import TritonProcess
 from tests.fakes import roomy_ledger
 from tests.triton.conftest import RunTriton

@@ -17,8 +17,8 @@ from gateway.errors import (
     TritonUnavailable,
 )
 from gateway.inference import mending
-from gateway.inference.lanes import Windows
 from gateway.inference.triton import TritonEmbedder
+from gateway.inference.windows import Windows
 from tests.fakes import (
     ENSEMBLE,
     MODEL,
@@ -164,7 +164,12 @@ async def test_what_was_retried_leaves_nothing_in_the_ledger(pair: Pair) -> None
     ledger = roomy_ledger()
     pair.tritons[0].is_ending = True
     call = call_for(*MANY, ledger=ledger)
-    await pair.embedder.embed(call)
+    pair.tritons[1].pause_seconds = 0.1
+    running = asyncio.create_task(pair.embedder.embed(call))
+    while not running.done():
+        assert min(held(ledger, ANN)) >= 0
+        assert sum(held(ledger, ANN)) <= sum(call.token_estimates)
+        await asyncio.sleep(0.005)
     call.entry.close()
     await wait_until(lambda: held(ledger, ANN) == (0, 0))
     assert [0, 0] == [one.outstanding_tokens for one in pair.embedder.status()]
@@ -200,6 +205,22 @@ async def test_what_a_stopped_triton_has_goes_to_another_one(pair: Pair) -> None
     stopped.goes_on.set()
     await pair.well()
     await wait_until(lambda: [0, 0] == [one.outstanding_tokens for one in pair.embedder.status()])
+
+
+@pytest.mark.usefixtures("impatience")
+async def test_of_a_silent_triton_and_another_one_the_first_answer_wins(pair: Pair) -> None:
+    stopped, slow = pair.tritons
+    stopped.goes_on.clear()
+    slow.pause_seconds = 30.0
+    running = [asyncio.create_task(pair.embed(b"first")) for _ in range(2)]
+    await wait_until(lambda: pair.embedder.retries().get(("silent", "sent")))
+    await wait_until(lambda: calls_of(slow) == 2)
+    stopped.goes_on.set()
+    async with asyncio.timeout(3):
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    assert (1, 2) == (calls_of(stopped), calls_of(slow))
+    for task in running:
+        task.cancel()
 
 
 @pytest.mark.usefixtures("impatience")

@@ -9,16 +9,8 @@ import pytest
 
 from gateway.access.keys import Caller
 from gateway.errors import TritonUnavailable
-from gateway.inference.lanes import (
-    MAX_IDLE_CALLERS,
-    Lane,
-    Lanes,
-    Load,
-    Turns,
-    Window,
-    Windows,
-    Wish,
-)
+from gateway.inference.lanes import MAX_IDLE_CALLERS, Lane, Lanes, Turns
+from gateway.inference.windows import Load, Window, Windows, Wish
 
 pytestmark = pytest.mark.anyio
 
