@@ -33,9 +33,9 @@ function section(schema, one, models) {
     el("p", {}, `${operation.summary}.`, twin ? [" Also at ", el("code", {}, twin), "."] : "",
       operation.description ? ` ${operation.description}` : "",
       operation.security?.length === 0 || !needsKey ? "" : " Needs a key."),
-    body ? scrollable(schema.fields(body.schema, "Body"), "Fields of the body") : null,
+    body ? scrollable(schema.fields(body.schema, "Fields of the body"), "Fields of the body") : null,
     answer["application/json"]?.schema ? el("details", {}, el("summary", {}, "Answer"),
-      scrollable(schema.fields(answer["application/json"].schema, "200"), "Fields of the answer")) : null,
+      scrollable(schema.fields(answer["application/json"].schema, "Fields of the answer"), "Fields of the answer")) : null,
     el("p", { class: "hint" }, "Answers ", Object.keys(operation.responses).flatMap((status, i) => [
       i ? ", " : "", status < "400" ? status : el("a", { href: `#error-${status}` }, status)]), "."),
     runner(id, method, examplesOf(schema, one, models)));

@@ -32,36 +32,42 @@ export class Schema {
     return Object.entries(holder?.examples ?? {}).map(([name, node]) => [name, this.resolve(node)]);
   }
 
-  /** A schema's type in words; the names of others where it refers to them. */
-  type(node) {
+  /** A schema's type in words; `named` collects what it refers to by name. */
+  type(node, named = new Map()) {
     if (node.$ref) {
-      const target = this.resolve(node);
-      return target.type === "object" || target.enum ? node.$ref.split("/").at(-1) : this.type(target);
+      const name = node.$ref.split("/").at(-1);
+      named.set(name, this.resolve(node));
+      return name;
     }
     if (node.const !== undefined) return JSON.stringify(node.const);
     if (node.enum) return node.enum.map((value) => String(value)).join(" | ");
     const choices = node.oneOf ?? node.anyOf;
-    if (choices) return choices.map((choice) => this.type(choice)).join("; or ");
+    if (choices) return choices.map((choice) => this.type(choice, named)).join("; or ");
     const types = [node.type ?? "anything"].flat();
-    return types.map((type) => (type === "array" ? (node.items ? `array of ${this.type(node.items)}` : "array") : type)).join(" or ") + bounds(node);
+    return types.map((type) => (type === "array" && node.items ? `array of ${this.type(node.items, named)}` : type)).join(" or ") + bounds(node);
   }
 
-  /** The fields of an object as a table. */
+  /** The fields of an object as a table, and what they refer to below it. */
   fields(node, caption) {
     const { properties = {}, required = [] } = this.resolve(node);
-    return el("table", { class: "words" },
+    const named = new Map();
+    const rows = Object.entries(properties).map(([name, field]) => el("tr", {},
+      el("th", { scope: "row" }, name),
+      el("td", {}, el("p", { class: "faint" }, this.type(field, named), required.includes(name) ? el("b", {}, ", required") : null),
+        el("p", {}, meaning(field)))));
+    const kinds = [...named].filter(([, kind]) => kind.type !== "object").map(([name, kind]) => el("p", { class: "hint" },
+      el("code", {}, name), `: ${this.type(kind)}. `, meaning(kind)));
+    return el("div", {}, el("table", { class: "words" },
       el("caption", {}, caption),
-      el("thead", {}, el("tr", {}, ["Field", "Type", ""].map((head) => el("th", { scope: "col" }, head || el("span", { class: "unseen" }, "Meaning"))))),
-      el("tbody", {}, Object.entries(properties).map(([name, field]) => el("tr", {},
-        el("th", { scope: "row" }, name),
-        el("td", {}, this.type(field)),
-        el("td", {}, required.includes(name) ? el("b", {}, "required ") : null, meaning(field))))));
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Field"), el("th", { scope: "col" }, "Meaning"))),
+      el("tbody", {}, rows)), kinds);
   }
 }
 
 function bounds({ minimum, maximum, minLength, maxLength, minItems, maxItems }) {
   const range = (least, most, unit) =>
     least === undefined && most === undefined ? ""
+    : least === 1 && most === undefined && unit ? ", not empty"
     : least === undefined ? `, at most ${most}${unit}`
     : most === undefined ? `, at least ${least}${unit}` : `, ${least} to ${most}${unit}`;
   return range(minimum, maximum, "") + range(minLength, maxLength, " characters") + range(minItems, maxItems, " entries");
