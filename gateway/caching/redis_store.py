@@ -6,6 +6,7 @@ lose records and not change one. While Redis does not answer, everything is comp
 
 import asyncio
 import hmac
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+logger = logging.getLogger(__name__)
 
 # A megabyte of records takes 3 ms; above this Redis is as good as gone.
 TIMEOUT_SECONDS = 0.2
@@ -49,6 +52,7 @@ class RedisStore:
         self._note_error = note_error
         self._clock = clock
         self._ask_again_at = float("-inf")
+        self._is_up = True
 
     async def read(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         names = [_PREFIX + key for key in keys]
@@ -91,8 +95,15 @@ class RedisStore:
             return None
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await command()
-        except (RedisError, OSError, TimeoutError):
+                answer = await command()
+        except (RedisError, OSError, TimeoutError) as error:
             self._note_error()
             self._ask_again_at = now + PAUSE_SECONDS
+            if self._is_up:
+                self._is_up = False
+                logger.warning("the cache's Redis does not answer: %s", type(error).__name__)
             return None
+        if not self._is_up:
+            self._is_up = True
+            logger.warning("the cache's Redis answers again")
+        return answer

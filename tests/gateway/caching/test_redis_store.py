@@ -89,7 +89,9 @@ async def test_what_was_changed_in_redis_is_not_believed(stores: Stores, change:
     assert [None] == list(await store.read([key]))
 
 
-async def test_without_redis_everything_is_computed_until_it_is_back(stores: Stores) -> None:
+async def test_without_redis_everything_is_computed_until_it_is_back(
+    stores: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
     with running_redis() as server:
         stores.url = server.url
         store, triton = stores.open(), Triton()
@@ -107,6 +109,9 @@ async def test_without_redis_everything_is_computed_until_it_is_back(stores: Sto
         for is_cached in (False, True):
             assert (await cache.embed(call_for("a"))).is_cached == is_cached
         assert stores.errors == 4
+    told = [line for line in caplog.messages if "the cache's Redis" in line]
+    assert ["the cache's Redis does not answer: ConnectionError", told[-1]] == told
+    assert told[-1] == "the cache's Redis answers again"
 
 
 @pytest.mark.parametrize("seed", range(3))
