@@ -60,7 +60,10 @@ class KeySource:
         """
         warned: set[tuple[str, str]] = set()
         while self._file:
-            await asyncio.to_thread(self.look)
+            try:
+                await asyncio.to_thread(self.look)
+            except Exception:
+                logger.exception("the key file could not be looked at, trying again")
             if served := served_models():
                 unserved = set(self._unserved(served))
                 for key, model in sorted(unserved - warned):

@@ -49,6 +49,22 @@ class Limits:
         self._shared = shared
         self._is_closed = is_closed
         self._note_refused = note_refused
+        self._used_up: dict[bytes, tuple[Standing, float]] = {}  # by requests, and when it was so
+
+    def refuse_used_up(self, key: Key) -> None:
+        """Refuses a key whose requests are known to be used up, before its body is read.
+
+        Raises: RateLimited.
+        """
+        if key.requests_per_minute is None or key.digest not in self._used_up:
+            return
+        standing, since = self._used_up[key.digest]
+        ends_in = standing.ends_in - (self._clock() - since)
+        if ends_in <= 0 or standing.requests < key.requests_per_minute:  # it was given more
+            del self._used_up[key.digest]
+        else:
+            self._note_refused(key.name, "requests")
+            raise _refusal(key, standing._replace(ends_in=ends_in))
 
     async def charge(self, key: Key, tokens: int) -> "Charge":
         """Charges a call of so many estimated tokens.
@@ -71,6 +87,8 @@ class Limits:
                     raise LimitsAway from None
                 standing = self._local.count(key, tokens)
         if standing.exceeded:
+            if standing.exceeded == "requests":
+                self._used_up[key.digest] = standing, self._clock()
             self._note_refused(key.name, standing.exceeded)
             raise _refusal(key, standing)
         return Charge(key, tokens, standing, minutes, self._clock)

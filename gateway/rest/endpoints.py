@@ -90,7 +90,9 @@ async def create_embeddings(request: Request) -> Response:
     What the call holds is given back by `middleware.RequestScope`, once the answer is sent.
     """
     gateway = _gateway(request)
-    entry = gateway.ledger.open(Caller(_authorize(request).digest, request.client))
+    key = _authorize(request)
+    gateway.limits.refuse_used_up(key)
+    entry = gateway.ledger.open(Caller(key.digest, request.client))
     request.state.exits.callback(entry.close)
     async with asyncio.timeout(gateway.settings.timeout_seconds):
         call, model, formats = await _receive(request, entry)

@@ -188,3 +188,22 @@ async def test_a_model_that_nobody_serves_is_told_once(
     with pytest.raises(asyncio.CancelledError):
         await source.watch(served_models, look_seconds=0)
     assert caplog.messages == ["key one is for the model 'org/mispelled', which is not served"]
+
+
+@pytest.mark.anyio
+async def test_a_look_that_breaks_is_not_the_last(
+    source: KeySource, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise RuntimeError("can't start new thread")
+        raise asyncio.CancelledError
+
+    source.look = look  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await source.watch(list, look_seconds=0)
+    assert "the key file could not be looked at, trying again" in caplog.messages

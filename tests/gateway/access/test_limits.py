@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import re
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -200,6 +202,33 @@ async def test_a_refusal_says_when_to_come_back(passed: float, retry_after: int)
     details: Any = told.value.details
     assert (details["limit"], details["remaining"]) == ("3", "0")
     assert details["retry_after"] == retry_after
+
+
+async def test_a_key_that_is_used_up_is_refused_before_anything_is_read(limits: Limits) -> None:
+    clock: Any = limits._clock
+    for _ in range(3):
+        limits.refuse_used_up(REQUESTS)
+        await limits.charge(REQUESTS, 1)
+    limits.refuse_used_up(REQUESTS)  # nothing was refused yet
+    assert await refused(limits, REQUESTS, 1) == "requests"
+    clock.now += 20
+    with pytest.raises(RateLimited) as told:
+        limits.refuse_used_up(REQUESTS)
+    assert re.fullmatch(r"40s|39\.9\d*s", told.value.headers["x-ratelimit-reset-requests"])
+    limits.refuse_used_up(replace(REQUESTS, requests_per_minute=4))  # it was given more
+    limits.refuse_used_up(replace(REQUESTS, requests_per_minute=None))
+    assert await refused(limits, REQUESTS, 1) == "requests"
+    clock.now += 60
+    limits.refuse_used_up(REQUESTS)
+
+
+async def test_a_key_without_tokens_left_may_have_some_back(limits: Limits) -> None:
+    charge = await limits.charge(TOKENS, 100)
+    assert await refused(limits, TOKENS, 1) == "tokens"
+    limits.refuse_used_up(TOKENS)
+    charge.settle(10)
+    await settled(limits)
+    assert await refused(limits, TOKENS, 1) == ""
 
 
 async def test_many_gateways_together_accept_as_many_as_the_limit(redis: RedisServer) -> None:

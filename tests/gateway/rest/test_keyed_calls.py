@@ -114,6 +114,10 @@ async def test_a_refusal_is_that_of_the_contract(client: httpx.AsyncClient) -> N
     assert body["details"] == {"retry_after": 30, "limit": "3", "remaining": "0"}
     assert response.headers["retry-after"] == "30"
     assert "3 requests a minute" in body["message"]
+    again = await client.post("/v1/embeddings", content=b"{", headers=LIMITED)  # is not read
+    assert again.json()["error"]["code"] == "rate_limit_exceeded"
+    metrics = (await client.get("/metrics")).text
+    assert 'gateway_rate_limited_total{key="limited",limit="requests"} 2.0' in metrics
 
 
 async def test_the_tokens_that_were_embedded_are_charged(
