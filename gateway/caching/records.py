@@ -35,9 +35,9 @@ def unpack(
     """What N records of one edition hold, N at least 1."""
     (dimensions,) = struct.unpack_from("<i", records[0], _DIMENSIONS_AT)
     rows = np.frombuffer(b"".join(records), _layout(number_formats, dimensions))
-    arrays = {name: np.ascontiguousarray(rows[name]) for name in number_formats}
-    counts = np.ascontiguousarray(rows["token_count"])
-    return Embeddings(arrays, counts, dimensions, edition)
+    # Copied, also where there is but one row: within a record numbers stand at any address.
+    arrays = {name: rows[name].copy() for name in number_formats}
+    return Embeddings(arrays, rows["token_count"].copy(), dimensions, edition)
 
 
 @lru_cache(_LAYOUTS)

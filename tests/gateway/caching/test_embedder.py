@@ -114,6 +114,7 @@ def assert_same(expected: Embeddings, found: Embeddings) -> None:
             kept.tobytes(),
         )
         assert kept.flags.c_contiguous
+        assert kept.flags.aligned
 
 
 def values(metrics: Metrics) -> tuple[float, float]:
@@ -132,15 +133,21 @@ async def until(statement: Callable[[], object]) -> None:
 ALL = ("float", "float16", "int8", "uint8", "binary", "ubinary")
 
 
+@pytest.mark.parametrize("texts", [("a b",), ("a b", "", "c")], ids=["one", "three"])
 @pytest.mark.parametrize("dimensions", [None, 64, 13, 1])
+@pytest.mark.parametrize("formats", [ALL, ALL[::-1]], ids=["floats-first", "bits-first"])
 async def test_what_is_kept_is_what_was_computed(
-    cache: CachingEmbedder, triton: Triton, dimensions: int | None
+    cache: CachingEmbedder,
+    triton: Triton,
+    texts: tuple[str, ...],
+    dimensions: int | None,
+    formats: tuple[str, ...],
 ) -> None:
-    options: dict[str, Any] = {"number_formats": ALL, "dimensions": dimensions, "normalized": False}
-    expected = await triton.embed(call_for("a b", "", "c", **options))
-    assert_same(expected, await cache.embed(call_for("a b", "", "c", **options)))
+    options: dict[str, Any] = {"number_formats": formats, "dimensions": dimensions}
+    expected = await triton.embed(call_for(*texts, **options, normalized=False))
+    assert_same(expected, await cache.embed(call_for(*texts, **options, normalized=False)))
     asked = len(triton.calls)
-    assert_same(expected, await cache.embed(call_for("a b", "", "c", **options)))
+    assert_same(expected, await cache.embed(call_for(*texts, **options, normalized=False)))
     assert asked == len(triton.calls)
 
 
