@@ -22,7 +22,14 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import (
+    Span,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    Tracer,
+    set_span_in_context,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.telemetry.timeline import Inference, Metadata, Timeline
@@ -49,7 +56,6 @@ class Trace:
         self.is_sampled = span.is_recording()
         self.id = f"{span.get_span_context().trace_id:032x}" if self.is_sampled else ""
         self._span = span
-        self._context = set_span_in_context(span, Context())
         self._method = method
         self._epoch = epoch
         self._tracer = tracer
@@ -57,14 +63,11 @@ class Trace:
 
     def infer(self, inference: Inference) -> Metadata:
         """Begins the span of a chunk; what tells Triton whose child it is."""
-        context = self._context
+        span = self._span
         if self.is_sampled:
             span = self._child(METHOD, perf_counter(), SpanKind.CLIENT)
             self._inferences.append((inference, span))
-            context = set_span_in_context(span, context)
-        carrier: dict[str, str] = {}
-        _W3C.inject(carrier, context)
-        return tuple(carrier.items())
+        return _render(span.get_span_context())
 
     def end(self, timeline: Timeline, route: str, status: int) -> None:
         if not self.is_sampled:
@@ -95,7 +98,8 @@ class Trace:
             span.end(self._moment(inference.ended or perf_counter()))
 
     def _child(self, name: str, began: float, kind: SpanKind = SpanKind.INTERNAL) -> Span:
-        return self._tracer.start_span(name, self._context, kind, start_time=self._moment(began))
+        context = set_span_in_context(self._span, Context())
+        return self._tracer.start_span(name, context, kind, start_time=self._moment(began))
 
     def _moment(self, of_perf_counter: float) -> int:
         """Nanoseconds of Unix."""
@@ -155,6 +159,17 @@ class _SaysOnce(SpanExporter):
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
+
+
+def _render(context: SpanContext) -> Metadata:
+    """What tells others whose children they are; the library's own takes four times as long.
+
+    Source: W3C, Trace Context, sections 3.2 and 3.3.
+    """
+    parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    metadata = ("traceparent", parent)
+    states = context.trace_state.to_header() if context.trace_state else ""
+    return (metadata, ("tracestate", states)) if states else (metadata,)
 
 
 def _fail(span: Span, error: str, is_ours: bool) -> None:
