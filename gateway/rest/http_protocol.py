@@ -63,6 +63,7 @@ class HttpProtocol(PatientProtocol):
         if len(self.pipeline) == MAX_WAITING_REQUESTS:
             raise MalformedRequest(f"more than {MAX_WAITING_REQUESTS} requests wait for an answer")
         super().on_headers_complete()
+        self.crowd.leave(self)
         self.headers = []  # trailers are told as headers are, and must not become any
         if self.pipeline:
             self.flow.resume_reading()  # who does not read does not notice a hang-up

@@ -8,6 +8,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.rest.crowd import Crowd
+
 
 class Place(Enum):
     """Where in a connection's bytes the parser stands."""
@@ -51,6 +53,7 @@ class PatientProtocol(HttpToolsProtocol):
         *arguments: Any,
         patience: Patience,
         stopping: threading.Event = NEVER,
+        crowd: Crowd | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
@@ -59,15 +62,19 @@ class PatientProtocol(HttpToolsProtocol):
         self.is_deaf = False  # whatever still comes is thrown away
         self._patience = patience
         self.stopping = stopping
+        self.crowd = crowd or Crowd(2**20)
         self._has_moved = True  # since the timer of the wait for the client was started
         self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.crowd.make_room(len(self.connections))
+        self.crowd.join(self)
         self.watch_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.crowd.leave(self)
         self._unset_keepalive_if_required()
         self._stop_unread_timer()
 
@@ -76,6 +83,8 @@ class PatientProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._start_unread_timer()
         else:
+            if not self.owes_answer():
+                self.crowd.join(self)
             self._has_moved = self.place is not Place.BETWEEN
             self.watch_client()
 

@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from gateway.rest.crowd import Crowd
 from gateway.rest.http_protocol import HttpProtocol
 from gateway.rest.http_server import HttpServer
 from gateway.rest.patience import Patience
@@ -17,6 +18,7 @@ from tests.gateway.wire import PATIENCE_SECONDS, read_all, split_answers, status
 
 pytestmark = pytest.mark.anyio
 
+MOST = 60  # connections at once
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -34,8 +36,8 @@ def listener() -> socket.socket:
 
 @pytest.fixture
 async def server(listener: socket.socket) -> HttpServer:
-    stopping = threading.Event()
-    protocol: Any = partial(HttpProtocol, patience=Patience(), stopping=stopping)
+    stopping, crowd = threading.Event(), Crowd(MOST)
+    protocol: Any = partial(HttpProtocol, patience=Patience(), stopping=stopping, crowd=crowd)
     config = uvicorn.Config(answer, http=protocol, lifespan="off", log_config=None)
     config.load()
     server = HttpServer(config, stopping)
@@ -69,3 +71,25 @@ async def test_nobody_is_accepted_once_it_stops(
     await server.shutdown([listener])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address, PATIENCE_SECONDS)
+
+
+async def connect(listener: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(*listener.getsockname())
+
+
+async def test_who_is_idle_for_longest_gives_way_to_a_newcomer(
+    server: HttpServer, listener: socket.socket
+) -> None:
+    connections = [await connect(listener) for _ in range(MOST)]
+    reader, writer = connections[0]  # idle since the others have come
+    writer.write(GET)
+    await reader.readuntil(b"\r\n\r\n")
+    newcomer, new_writer = await connect(listener)
+    with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+        await connections[1][0].readexactly(1)
+    for asked, asking in (connections[0], connections[2], (newcomer, new_writer)):
+        asking.write(GET)
+        assert (await asked.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    for _, writer in (*connections, (newcomer, new_writer)):
+        writer.close()
+    await server.shutdown([listener])
