@@ -201,6 +201,9 @@ class Settings:
         "What the cache in Redis is keyed and sealed with, the same for all gateways that share"
         " it: 16 characters at least, such as `openssl rand -hex 32` gives.",
     ] = field(default="", repr=False)
+    cache_secret_file: Annotated[
+        str, "File that holds the secret of the cache instead; white space around it is nothing."
+    ] = ""
     cache_shared: Annotated[
         Literal["no", "yes"],
         "Whether API keys share the cache. With `yes` how long an answer takes tells a caller"

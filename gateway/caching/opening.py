@@ -2,6 +2,7 @@
 
 import os
 from hashlib import blake2b
+from pathlib import Path
 
 from gateway.caching.digests import DIGEST_BYTES, Digests
 from gateway.caching.embedder import CachingEmbedder
@@ -38,12 +39,22 @@ def _secret(settings: Settings) -> bytes:
     """Nobody's but this process's, unless gateways share what they keep."""
     if settings.cache == "memory":
         return os.urandom(DIGEST_BYTES)
-    if len(settings.cache_secret) < LEAST_SECRET_CHARACTERS:
+    secret = settings.cache_secret or _read_secret(settings.cache_secret_file)
+    if len(secret) < LEAST_SECRET_CHARACTERS:
         raise SettingsError(
-            f"{PREFIX}CACHE is redis and {PREFIX}CACHE_SECRET has less than"
+            f"{PREFIX}CACHE is redis and {PREFIX}CACHE_SECRET, or its file, has less than"
             f" {LEAST_SECRET_CHARACTERS} characters"
         )
-    return blake2b(settings.cache_secret.encode(), digest_size=DIGEST_BYTES).digest()
+    return blake2b(secret.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def _read_secret(path: str) -> str:
+    """Raises: SettingsError, without the path: it may be the secret in the wrong variable."""
+    try:
+        return Path(path).read_text().strip() if path else ""
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(f"{PREFIX}CACHE_SECRET_FILE cannot be read: {reason}") from None
 
 
 def _open_redis_store(settings: Settings, secret: bytes, metrics: Metrics) -> RedisStore:

@@ -1,12 +1,14 @@
 """RedisStore on a real Redis: shared, sealed, and missed by nobody."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from gateway import Settings, create_app
 from gateway.caching.digests import Digests
 from gateway.caching.embedder import CachingEmbedder
+from gateway.caching.opening import cached
 from gateway.caching.redis_store import PAUSE_SECONDS, TIMEOUT_SECONDS, RedisStore
 from gateway.redis_client import open_redis
 from gateway.settings import SettingsError
@@ -122,7 +124,8 @@ async def test_whatever_happens_the_bytes_are_those_of_no_cache(stores: Stores, 
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"redis_url": "redis://127.0.0.1:1"}, "CACHE_SECRET has less than 16 characters"),
+        ({"redis_url": "redis://127.0.0.1:1"}, "CACHE_SECRET, or its file, has less"),
+        ({"cache_secret_file": "/no/such"}, "CACHE_SECRET_FILE cannot be read: No such file"),
         ({"cache_secret": SECRET}, "GATEWAY_REDIS_URL is not set"),
     ],
 )
@@ -133,8 +136,14 @@ def test_a_cache_in_redis_needs_both(chosen: dict[str, str], message: str) -> No
         create_app(settings, FakeEmbedder())
 
 
-async def test_the_app_opens_it(server: RedisServer) -> None:
-    settings = Settings(auth="off", cache="redis", cache_secret=SECRET, redis_url=server.url)
-    app = create_app(settings, FakeEmbedder())
-    assert isinstance(app.state.gateway.embedder, CachingEmbedder)
-    await app.state.gateway.embedder._store.close()
+async def test_gateways_with_one_secret_share(server: RedisServer, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(f"{SECRET}\n")
+    triton = Triton()
+    is_cached = []
+    for chosen in ({"cache_secret": SECRET}, {"cache_secret_file": str(path)}):
+        settings = Settings(auth="off", cache="redis", redis_url=server.url, **chosen)  # type: ignore[arg-type]
+        cache = cached(triton, settings, make_metrics())
+        is_cached.append((await cache.embed(call_for("shared"))).is_cached)
+        await cache._store.close()  # type: ignore[attr-defined]
+    assert [False, True] == is_cached
