@@ -10,11 +10,11 @@ from importlib.resources import files
 from typing import Literal
 
 import orjson
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.errors import NotFound
 from gateway.rest.endpoints import info
 from gateway.settings import Settings
 
@@ -103,7 +103,7 @@ async def asset(request: Request) -> Response:
     """GET /pages/{name}: a style, script or picture that belongs to a page."""
     file = _files().get(request.path_params["name"])
     if file is None or file.media_type == MEDIA_TYPES["html"]:
-        raise NotFound("no page has such a part")
+        raise HTTPException(404)
     return answer(request, file)
 
 

@@ -62,11 +62,11 @@ Visiting = Callable[..., Awaitable[Visit]]
 @contextmanager
 def served(settings: Settings) -> Iterator[str]:
     """The address of a gateway with a Matryoshka model and a fixed one, once it is ready."""
-    fixed = PARAMETERS | {"served_name": FIXED, "aliases": "[]", "matryoshka": "false"}
+    changed = {"served_name": FIXED, "aliases": "[]", "matryoshka": "false", "similarity": "dot"}
     repository = Repository(
         [
             Ensemble(ENSEMBLE, parameters=PARAMETERS | PROMPTS),
-            Ensemble("fixed", parameters=fixed),
+            Ensemble("fixed", parameters=PARAMETERS | changed),
         ]
     )
     with serve_app(create_app(settings, FakeEmbedder(repository))) as port:

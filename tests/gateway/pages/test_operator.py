@@ -24,6 +24,8 @@ gateway_triton_up{triton="10.0.0.1:8001"} 1.0
 gateway_triton_up{triton="<b>10.0.0.2</b>:8001"} 0.0
 gateway_held_tokens{key="in\\"dexer\\\\",stage="waiting"} 900.0
 gateway_rejected_total{reason="overloaded",model=""} 7.0
+gateway_retries_total{reason="unavailable",result="sent"} 3.0
+gateway_usage_unwritten_records 12.0
 """
 
 
@@ -61,7 +63,10 @@ async def test_whatever_metrics_tell_of_a_triton_is_shown(
     ]
     assert "900" in await page.inner_text("#lanes")
     assert 'in"dexer\\' in await page.inner_text("#keys")
-    assert "overloaded\t0\t7" in await page.inner_text("#errors")
+    errors = await page.inner_text("#errors")
+    assert "overloaded\t0\t7" in errors
+    assert "chunk retried, unavailable: sent\t0\t3" in errors
+    assert "12 records of the usage log wait" in await page.inner_text("#usage")
 
 
 async def test_a_gateway_that_is_not_ready_says_why(visit: Visiting, open_gateway: str) -> None:

@@ -92,6 +92,19 @@ async def test_recall_is_the_share_of_neighbours_found(
     assert found == pytest.approx(expected)
 
 
+async def test_a_model_for_dot_products_is_compared_by_them(
+    visit: Visiting, open_gateway: str
+) -> None:
+    page = (await visit(open_gateway)).page
+    async with page.expect_request("**/v1/embeddings") as request:
+        await embed(page, "bread", "butter", "moon", model=FIXED)
+    sent: Any = (await request.value).post_data_json
+    assert sent["normalized"] is False
+    assert "dot product of float" in str(await page.get_attribute("canvas", "aria-label"))
+    await page.select_option("#shown", label="int8 1024")
+    assert "cosine of int8" in str(await page.get_attribute("canvas", "aria-label"))
+
+
 async def shown(page: Page, program: str) -> str:
     """A program of the page, as its button copies it."""
     await page.click(f"[role=tab]:text-is('{program}')")
