@@ -98,7 +98,7 @@ function stagesOf(header) {
 
 /** What an error says, for people: its words, its status, and the id to ask the operator with. */
 export function errorBox(error) {
-  const status = error.status ? `${error.status} ${error.code}` : "No answer";
+  const status = error.status ? `${error.status} ${error.code}` : error.code ? "No answer" : "Not sent";
   return el("div", { class: "error" },
     el("p", { class: "error-status" }, status),
     el("p", {}, error.message),

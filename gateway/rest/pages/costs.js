@@ -9,15 +9,16 @@ const WIDTH = 460, HEIGHT = 240;
 const EDGE = { left: 46, right: 74, top: 18, bottom: 36 };
 
 /**
- * Shows the costs of `variants` against `reference` inside `place`.
+ * Shows the costs of `variants` of `n` texts inside `place`, and their recall against `reference`,
+ * the matrix by float, if there is one.
  *
  * A variant has format, d, label, matrix, and wire: bytes a text in the answer, null if it was
  * computed here and never sent.
  */
 export function showCosts(place, n, reference, variants) {
-  if (n < 3) {
-    place.replaceChildren(el("p", { class: "note" },
-      "Nearest neighbours need at least three texts; twenty begin to mean something."), table(priced(variants)));
+  if (n < 3 || reference === null) {
+    place.replaceChildren(n < 3 ? el("p", { class: "note" },
+      "Nearest neighbours need at least three texts; twenty begin to mean something.") : "", table(priced(variants)));
     return;
   }
   const most = n - 2;
@@ -25,6 +26,7 @@ export function showCosts(place, n, reference, variants) {
   const result = el("div", {});
   const update = () => {
     const k = Math.min(most, Math.max(1, Math.trunc(Number(field.value)) || 1));
+    field.value = k;
     const rows = priced(variants).map((row) => ({ ...row, recall: recall(reference, row.matrix, n, k) }));
     result.replaceChildren(caution(n, k), el("div", { class: "costs" }, scatter(rows, k), table(rows, k)));
   };

@@ -99,11 +99,13 @@ const mean = (seconds, number) => (number ? duration((seconds / number) * 1000) 
 
 /** What is written nowhere yet, or never will be. */
 function unwritten() {
-  const waiting = sum(memory.now("gateway_usage_unwritten_records")), lost = sum(memory.now("gateway_usage_lost_records_total"));
-  byId("usage").textContent = [
+  const waiting = sum(memory.now("gateway_usage_unwritten_records"));
+  const lost = sum(memory.now("gateway_usage_lost_records_total"));
+  const words = [
     waiting ? `${count(waiting)} records of the usage log wait for room on the disk.` : "",
     lost ? `${count(lost)} records of the usage log are lost.` : "",
   ].join(" ");
+  if (byId("usage").textContent !== words) byId("usage").textContent = words; // told once
 }
 
 function lanes() {

@@ -33,18 +33,18 @@ async function askForModels() {
 }
 
 async function embed() {
-  await loading; // a key may have been typed just now
-  const call = { model: model()?.id, input: texts(), ...options() };
-  const trouble = whyNot(call);
-  if (trouble) return fail(new ApiError(trouble, { code: "" }));
   running = new AbortController();
   byId("embed").textContent = "Stop";
-  say(`Embedding ${plural(call.input.length)}…`);
   byId("failure").replaceChildren();
   try {
-    const answer = await askJson("POST", "/v1/embeddings", { body: JSON.stringify(call), signal: running.signal });
-    const reference = await referenceOf(call, answer, running.signal);
-    await show(call, answer, reference);
+    await loading; // a key may have been typed just now
+    const asked = { model: model(), formats: formats() }; // the form may change meanwhile
+    const call = { model: asked.model?.id, input: texts(), ...options() };
+    refuse(call);
+    say(`Embedding ${plural(call.input.length)}…`);
+    const { signal } = running;
+    const answer = await askJson("POST", "/v1/embeddings", { body: JSON.stringify(call), signal });
+    await show(call, asked, answer, await referenceOf(call, asked, answer, signal));
   } catch (error) {
     if (error.name === "AbortError") say("Stopped.");
     else fail(error);
@@ -54,49 +54,56 @@ async function embed() {
   }
 }
 
-/** What would be refused anyway and is plain already here. */
-function whyNot({ model: name, input, encoding_format }) {
-  if (!mayAsk()) return "type an API key first";
-  if (!name) return "no model is known yet";
-  if (input.length === 0) return "type a text first";
-  if (encoding_format.length === 0) return "tick a format first";
-  return "";
+/** Throws what would be refused anyway and is plain already here. */
+function refuse({ model: name, input, encoding_format }) {
+  const trouble = !mayAsk() ? "type an API key first"
+    : !name ? "no model is known yet"
+    : input.length === 0 ? "type a text first"
+    : encoding_format.length === 0 ? "tick a format first" : "";
+  if (trouble) throw new ApiError(trouble, { code: "" });
 }
 
 /** Float rows of all dimensions: out of the answer, or by a second call where it has none. */
-async function referenceOf(call, answer, signal) {
-  const full = answer.json.dimensions === model().dimensions;
-  const own = full && ["float", "base64"].find((format) => formats().includes(format));
-  if (own) return { rows: rowsOf(answer.json, own), isExtra: false };
-  if (call.input.length < 2) return { rows: [], isExtra: false };
+async function referenceOf(call, asked, answer, signal) {
+  const full = answer.json.dimensions === asked.model.dimensions;
+  const own = full && ["float", "base64"].find((format) => asked.formats.includes(format));
+  if (own) return { rows: rowsOf(answer.json, own) };
+  if (call.input.length < 2) return { rows: [] };
   const { dimensions, ...rest } = call;
   const body = JSON.stringify({ ...rest, encoding_format: "base64" });
-  const { json } = await askJson("POST", "/v1/embeddings", { body, signal });
-  return { rows: rowsOf(json, "base64"), isExtra: true };
+  try {
+    const { json } = await askJson("POST", "/v1/embeddings", { body, signal });
+    return { rows: rowsOf(json, "base64"), note: `A second call fetched float at all ${count(asked.model.dimensions)} dimensions, to compare with.` };
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    return { rows: [], note: `The call for float, to compare with, failed: ${error.message}.` };
+  }
 }
 
-async function show(call, answer, reference) {
+async function show(call, asked, answer, reference) {
   byId("blank").hidden = true;
   byId("answer").hidden = false;
   figures(call, answer);
   byId("snippets").replaceChildren(programs(call));
   raw(answer);
   const input = call.input.slice(0, MAX_COMPARED);
-  const byDot = call.normalized === false && model().similarity === "dot";
-  const variants = await variantsOf(answer, reference, input.length, byDot);
-  const truth = similarities(reference.rows.slice(0, MAX_COMPARED), "float", model().dimensions, byDot);
+  const byDot = call.normalized === false && asked.model.similarity === "dot";
+  const variants = await variantsOf(asked, answer, reference, input.length, byDot);
+  const truth = reference.rows.length === 0 ? null
+    : similarities(reference.rows.slice(0, MAX_COMPARED), "float", asked.model.dimensions, byDot);
   showSimilarity(input, variants);
   showCosts(byId("costs"), input.length, truth, variants);
-  byId("costs").append(...notes(call, reference).map((words) => el("p", { class: "note" }, words)));
+  const bound = call.input.length > MAX_COMPARED ? `Compared are the first ${MAX_COMPARED} texts.` : null;
+  byId("costs").append(...[reference.note, bound].filter(Boolean).map((words) => el("p", { class: "note" }, words)));
   bringIntoView(byId("results"));
   say(`${plural(call.input.length)} embedded in ${duration(answer.milliseconds)}, ${count(answer.json.usage.total_tokens)} tokens.`);
 }
 
 /** What was asked for, and what float would give when cut: each with its matrix of `n` texts. */
-async function variantsOf(answer, reference, n, byDot) {
-  const asked = formats(), d = answer.json.dimensions;
-  const wire = wireBytes(answer.text, asked);
-  const sent = asked.map((format) => ({ format, d, rows: rowsOf(answer.json, format), wire: wire[format] / answer.json.data.length }));
+async function variantsOf(asked, answer, reference, n, byDot) {
+  const d = answer.json.dimensions;
+  const wire = wireBytes(answer.text, asked.formats);
+  const sent = asked.formats.map((format) => ({ format, d, rows: rowsOf(answer.json, format), wire: wire[format] / answer.json.data.length }));
   const cut = reference.rows.length === 0 ? [] : cuts(asked, d).map(({ format, d: size }) => ({
     format, d: size, rows: derive(reference.rows.slice(0, n), format, size), wire: null }));
   const variants = [];
@@ -110,19 +117,12 @@ async function variantsOf(answer, reference, n, byDot) {
   return variants;
 }
 
-function notes(call, reference) {
-  return [
-    reference.isExtra ? `A second call fetched float at all ${count(model().dimensions)} dimensions, to compare with.` : "",
-    call.input.length > MAX_COMPARED ? `Compared are the first ${MAX_COMPARED} texts.` : "",
-  ].filter(Boolean);
-}
-
 /** Halves of the native size in the kinds of format asked for, where the model allows cuts. */
-function cuts(asked, d) {
-  if (!model().matryoshka) return [];
-  const kinds = new Set(asked.map((format) => (isBinary(format) ? "binary" : format.includes("int8") ? "int8" : "float")));
+function cuts({ model: { matryoshka, dimensions }, formats: sent }, d) {
+  if (!matryoshka) return [];
+  const kinds = new Set(sent.map((format) => (isBinary(format) ? "binary" : format.includes("int8") ? "int8" : "float")));
   const sizes = [];
-  for (let size = Math.floor(model().dimensions / 2); size >= LEAST_CUT && sizes.length < 3; size = Math.floor(size / 2)) {
+  for (let size = Math.floor(dimensions / 2); size >= LEAST_CUT && sizes.length < 3; size = Math.floor(size / 2)) {
     if (size !== d) sizes.push(size);
   }
   return sizes.flatMap((size) => [...kinds].map((format) => ({ format, d: size })));

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.fakes import MODEL
 from tests.gateway.pages.conftest import FIXED, PHONE, Visiting, embed
@@ -306,3 +306,23 @@ async def test_a_call_without_float_is_compared_with_float(
     told = await page.inner_text("#costs")
     assert "A second call fetched float at all 1\u202f024 dimensions" in told
     assert "float" not in await page.inner_text("#shown")
+
+
+async def test_an_answer_is_shown_even_if_there_is_nothing_to_compare_it_with(
+    visit: Visiting, open_gateway: str
+) -> None:
+    page = (await visit(open_gateway, expected=(REFUSED,))).page
+
+    async def refuse_float(route: Route) -> None:
+        sent: Any = route.request.post_data_json
+        if sent["encoding_format"] == "base64":
+            body = {"message": "busy", "error": {"code": "overloaded", "message": "busy"}}
+            await route.fulfill(status=429, json=body)
+        else:
+            await route.continue_()
+
+    await page.route("**/v1/embeddings", refuse_float)
+    await page.uncheck("#formats [value=float]")
+    await embed(page)
+    assert await page.locator("canvas").count() == 1
+    assert "to compare with, failed: busy." in await page.inner_text("#costs")
