@@ -22,14 +22,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import (
-    Span,
-    SpanContext,
-    SpanKind,
-    StatusCode,
-    Tracer,
-    set_span_in_context,
-)
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.telemetry.timeline import Inference, Metadata, Timeline
@@ -61,13 +54,18 @@ class Trace:
         self._tracer = tracer
         self._inferences: list[tuple[Inference, Span]] = []
 
-    def infer(self, inference: Inference) -> Metadata:
-        """Begins the span of a chunk; what tells Triton whose child it is."""
-        span = self._span
-        if self.is_sampled:
-            span = self._child(METHOD, perf_counter(), SpanKind.CLIENT)
-            self._inferences.append((inference, span))
-        return _render(span.get_span_context())
+    def infer(self, inference: Inference) -> Metadata | None:
+        """Begins the span of a chunk; what tells Triton whose child it is.
+
+        None where nothing is sampled: Triton 24.10 traces whatever has a parent, sampled or not.
+        """
+        if not self.is_sampled:
+            return None
+        span = self._child(METHOD, perf_counter(), SpanKind.CLIENT)
+        self._inferences.append((inference, span))
+        carrier: dict[str, str] = {}
+        _W3C.inject(carrier, set_span_in_context(span, Context()))
+        return tuple(carrier.items())
 
     def end(self, timeline: Timeline, route: str, status: int) -> None:
         if not self.is_sampled:
@@ -159,17 +157,6 @@ class _SaysOnce(SpanExporter):
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
-
-
-def _render(context: SpanContext) -> Metadata:
-    """What tells others whose children they are; the library's own takes four times as long.
-
-    Source: W3C, Trace Context, sections 3.2 and 3.3.
-    """
-    parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-    metadata = ("traceparent", parent)
-    states = context.trace_state.to_header() if context.trace_state else ""
-    return (metadata, ("tracestate", states)) if states else (metadata,)
 
 
 def _fail(span: Span, error: str, is_ours: bool) -> None:

@@ -57,8 +57,8 @@ class Trace(Protocol):
 
     id: str
 
-    def infer(self, inference: Inference) -> Metadata:
-        """Notes a chunk on its way to Triton."""
+    def infer(self, inference: Inference) -> Metadata | None:
+        """Notes a chunk on its way to Triton, which is told if the trace goes somewhere."""
         ...
 
     def end(self, timeline: "Timeline", route: str, status: int) -> None:

@@ -162,15 +162,13 @@ async def test_paths_and_methods_of_the_callers_choice_are_no_names(
     assert not any(b"some" in body or b"PURGE" in body for body in collector.bodies)
 
 
-async def test_a_trace_that_is_not_sampled_goes_on_and_leaves_nothing(
+async def test_a_trace_that_is_not_sampled_leaves_nothing_here_or_at_triton(
     app: Starlette, collector: Collector, triton: FakeTriton
 ) -> None:
     await embed(app, "00")
     assert [] == collector.bodies
-    assert 2 == len(triton.metadata)
-    for metadata in triton.metadata:
-        assert [TRACE, "00"] == metadata["traceparent"].split("-")[1::2]
-        assert STATES == metadata["tracestate"]
+    assert [set(), set()] == [{"traceparent", "tracestate"} & metadata.keys()
+                              for metadata in triton.metadata]  # fmt: skip
 
 
 async def test_nobody_is_told_of_traces_that_nobody_wants(
