@@ -13,6 +13,7 @@ import { derive, FLOATS, isBinary, rowsOf, similarities, wireBytes } from "./vec
 
 const MAX_SHOWN = 4000; // characters of an answer
 const LEAST_CUT = 32; // dimensions
+const PAUSE_MILLISECONDS = 2000; // before models that are not loaded yet are asked for again
 const MAX_COMPARED = 512; // texts: four times as many comparisons are sixteen times as many
 
 let running = null;
@@ -27,7 +28,8 @@ async function askForModels() {
     const { json } = await askJson("GET", "/v1/models");
     setModels(json.data);
   } catch (error) {
-    withoutModels("not known");
+    withoutModels(error.status === 503 ? "waiting for the models" : "not known");
+    if (error.status === 503) setTimeout(loadModels, PAUSE_MILLISECONDS);
     fail(error);
   }
 }

@@ -326,3 +326,29 @@ async def test_an_answer_is_shown_even_if_there_is_nothing_to_compare_it_with(
     await embed(page)
     assert await page.locator("canvas").count() == 1
     assert "to compare with, failed: busy." in await page.inner_text("#costs")
+
+
+async def test_models_that_come_later_are_waited_for(visit: Visiting, open_gateway: str) -> None:
+    page = (await visit(open_gateway, "/docs", expected=(REFUSED,))).page
+
+    async def not_yet(route: Route) -> None:
+        body = {"error": {"code": "service_unavailable", "message": "not loaded yet"}}
+        await route.fulfill(status=503, json=body)
+
+    await page.route("**/v1/models", not_yet, times=1)
+    await page.goto(f"{open_gateway}/")
+    await page.wait_for_selector("#failure:has-text('503 service_unavailable')")
+    await page.wait_for_selector("#model:not([disabled])")
+    assert await page.inner_text("#failure") == ""
+
+
+async def test_a_program_is_copied_where_there_is_no_clipboard_to_ask(
+    visit: Visiting, open_gateway: str
+) -> None:
+    page = (await visit(open_gateway)).page
+    await embed(page, "one", "two")
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    await page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    await page.click("[aria-label='Copy the call as curl']")
+    await page.wait_for_selector("button:text-is('Copied')")
+    assert await page.evaluate("navigator.clipboard.readText()") != copied
