@@ -13,6 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from gateway.app import create_app, create_operations
+from gateway.errors import MalformedRequest
 from gateway.inference.channels import choose_channels
 from gateway.inference.triton import TritonEmbedder
 from gateway.inference.windows import Windows
@@ -85,8 +86,13 @@ def serve(
     certificate = app.state.gateway.certificate
     tls = certificate.context if certificate else None
     crowd = Crowd(raise_limit())
-    # uvicorn asks for a class
-    protocol: Any = partial(HttpProtocol, patience=patience, stopping=stopping, crowd=crowd)
+    protocol: Any = partial(  # uvicorn asks for a class
+        HttpProtocol,
+        patience=patience,
+        stopping=stopping,
+        crowd=crowd,
+        count_refusal=app.state.gateway.metrics.rejected(MalformedRequest.code, "").inc,
+    )
     config = uvicorn.Config(
         app,
         http=protocol,

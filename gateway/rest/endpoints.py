@@ -120,6 +120,7 @@ async def create_embeddings(request: Request) -> Response:
     body = render_response(response)
     call.timeline.ended("render")
     served = gateway.catalogue.find_edition(model, embeddings.edition)
+    call.timeline.revision = served.revision
     gateway.meter.note(_use(request, served, call, tokens))  # written before the answer leaves
     return JSONResponse(body, headers=_provenance(served.revision, embeddings.edition))
 
@@ -158,7 +159,7 @@ async def _embed(request: Request, call: EmbeddingCall, formats: tuple[Format, .
     with gateway.health.noting(call.ensemble) as noting:
         embeddings = await gateway.embedder.embed(call)
         noting.is_answer = not embeddings.is_cached
-    call.timeline.ended("triton")
+    call.timeline.ended("cache" if embeddings.is_cached else "triton")
     size = json_bytes(embeddings.arrays, formats)
     await gateway.answers.take(call.entry.caller, size)
     call.timeline.ended("queue")
@@ -176,7 +177,7 @@ def _prepare(
     texts = join(before, asked.texts)
     who = model.ensemble, entry.caller.key
     timeline: Timeline = request.state.timeline
-    timeline.model, timeline.revision, timeline.texts = model.id, model.revision, len(texts)
+    timeline.model, timeline.texts = model.id, len(texts)
     return EmbeddingCall(
         model=model.id,
         ensemble=model.ensemble,

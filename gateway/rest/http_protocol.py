@@ -5,6 +5,7 @@ is ever taken for a request.
 """
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -24,10 +25,16 @@ _FRAMING = {b"content-length", b"transfer-encoding"}
 
 
 class HttpProtocol(PatientProtocol):
-    """Strict about framing, deaf to offers of other protocols, JSON for what is no request."""
+    """Strict about framing, deaf to offers of other protocols, JSON for what is no request.
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    count_refusal  is called for what is none: no app sees it
+    """
+
+    def __init__(
+        self, *arguments: Any, count_refusal: Callable[[], None] = lambda: None, **options: Any
+    ) -> None:
         super().__init__(*arguments, **options)
+        self._count_refusal = count_refusal
         self._unparsed_bytes = 0
         self._is_replaying = False  # a head that was read before
         self._running: RequestResponseCycle | None = None
@@ -128,6 +135,7 @@ class HttpProtocol(PatientProtocol):
     def _refuse(self, error: MalformedRequest) -> None:
         """Reads no further, and answers so in its turn, unless the request has its answer."""
         self.is_deaf = True
+        self._count_refusal()
         self._refusal = _render(error)
         if self.place is not Place.BODY:
             if not self.owes_answer():

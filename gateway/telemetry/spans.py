@@ -1,7 +1,7 @@
 """Spans of OpenTelemetry, made of a timeline once its request is over.
 
     POST /v1/embeddings             server; http.*, gen_ai.*
-    ├─ read, queue, encode, render  stages, one after the other
+    ├─ read, queue, encode …        stages, one after the other
     └─ …/ModelInfer                 client; one for each chunk that a Triton was asked for
 
 Only the first and the last kind begin with what they stand for: their ids go out with requests.

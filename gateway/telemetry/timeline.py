@@ -7,14 +7,22 @@ line in the access log, metrics, `Server-Timing`, traces.
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias
 
 from gateway.errors import GatewayError
 
 # In their order: its body comes and is parsed; chunks wait for their turn, or the answer for room;
-# Triton has the last chunk; numbers are encoded; JSON is written.
-Stage = Literal["read", "queue", "triton", "encode", "render"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
+# Triton has the last chunk, or nothing was asked of it; numbers are encoded; JSON is written.
+Stage = Literal["read", "queue", "triton", "cache", "encode", "render"]
+# What follows each, unless a call fails.
+_NEXT: dict[Stage, Stage] = {
+    "read": "queue",
+    "queue": "triton",
+    "triton": "queue",
+    "cache": "queue",
+    "encode": "render",
+    "render": "render",
+}
 # Of a gRPC request.
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -114,8 +122,7 @@ class Timeline:
         """It goes no further than the stage that follows the last one."""
         self.error = code
         if self.model:
-            last = STAGES.index(self.ends[-1][0]) if self.ends else -1
-            self.ended(STAGES[min(last + 1, len(STAGES) - 1)])
+            self.ended(_NEXT[self.ends[-1][0]] if self.ends else "read")
 
     def seconds(self) -> dict[Stage, float]:
         """How long each stage took, those that came to their end. Chunks wait side by side:

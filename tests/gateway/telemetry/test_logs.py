@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from tests.gateway.conftest import KEY_LABEL
 
 FORMATTERS = [JsonFormatter(), TextFormatter()]
 WORD = "sesame"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "operations.md"
 KINDS = re.compile(r"^(\w+)(?::|$)", re.MULTILINE)
 
 
@@ -117,6 +119,24 @@ async def test_a_call_that_fails_is_told_as_far_as_it_came(
         fields[name] for name in ("status", "error", "model")
     )
     assert {"read_ms", "queue_ms", "total_ms"} == {name for name in fields if name[-3:] == "_ms"}
+
+
+@pytest.mark.anyio
+async def test_the_documented_fields_are_the_real_ones(
+    client: httpx.AsyncClient, embedder: FakeEmbedder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """But for those of traces, caches and Tritons that this gateway has not."""
+    fields = await access_fields(client, caplog, input="a")
+    embedder.failure = RuntimeError("a bug")
+    await client.post("/v1/embeddings", json={"model": MODEL, "input": "a"})
+    for line in caplog.records:
+        if line.name.startswith("gateway"):
+            fields |= json.loads(JsonFormatter().format(line))
+    section = DOCUMENT.read_text().partition("\n## The log\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    documented = {name for names in rows for name in re.findall(r"`(\w+)`", names)}
+    assert {"trace_id", "chunks", "cache_ms"} == documented - fields.keys()
+    assert fields.keys() <= documented
 
 
 def test_a_failure_is_found_by_its_request() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -98,6 +99,18 @@ async def test_the_stages_of_a_call_are_all_of_its_time(
     told = sum(float(timing[stage]) for stage in STAGES) / 1000
     assert total(stages) == pytest.approx(told, abs=0.0005)
     assert 0.05 <= float(timing["triton"]) / 1000 <= told <= float(timing["total"]) / 1000 + 0.0001
+
+
+async def test_what_the_cache_answers_is_no_time_of_triton(
+    address: str, settings: Settings
+) -> None:
+    app = create_app(replace(settings, cache="memory"), TritonEmbedder(address))
+    async with client_of(app) as client:
+        await embed(client, "a")
+        assert "cache" in (await embed(client, "a")).headers["server-timing"]
+        stages = (await families(client))["gateway_stage_seconds"]
+    for stage in ("triton", "cache"):
+        assert 1 == count(stages, stage=stage, model=MODEL)
 
 
 async def test_sizes_are_told_by_call_and_by_chunk(

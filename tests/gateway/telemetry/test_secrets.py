@@ -257,7 +257,7 @@ async def test_no_text_and_no_key_is_seen_by_an_operator(log_format: str, tmp_pa
     asked = sum(map(len, REQUESTS.values())) + len(FAILURES) + len(WRONG_OUTPUTS)
     assert asked < seen["log"].count(b"gateway.access")
     assert asked < len(collector.spans)
-    assert b'reason="invalid_value"' in metrics
+    assert b'gateway_rejected_total{model="",reason="invalid_http"} %d.0' % len(BYTES) in metrics
     assert b'"texts":70' in seen["bills"]
     if log_format == "json":
         lines = [json.loads(line) for line in seen["log"].splitlines()]

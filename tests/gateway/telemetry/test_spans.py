@@ -260,6 +260,14 @@ def test_a_protocol_that_is_not_spoken_is_said(caplog: pytest.LogCaptureFixture)
     assert ["no traces: OTLP goes out as http/protobuf only, not as grpc"] == caplog.messages
 
 
+def test_traces_without_their_packages_are_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gateway.telemetry.spans", None)
+    assert open_tracing({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1]:1"}) is None
+    assert ["no traces: they need pip install 'triton-embeddings[traces]'"] == caplog.messages
+
+
 def test_a_gateway_without_traces_imports_nothing_of_theirs() -> None:
     program = (
         "import sys, gateway.server; from gateway import Settings;"
