@@ -230,15 +230,15 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_openai_waits_as_long_as_a_used_up_limit_says(address: str, waits: list[float]) -> None:
     with OpenAI(api_key="LIMITED", base_url=address, max_retries=2) as client:
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.embeddings.create(model=MODEL, input="x " * 200)
+        assert (caught.value.code, waits) == ("above_rate_limit", [])  # it never fits
         first = client.embeddings.with_raw_response.create(model=MODEL, input="x")
         assert first.headers["x-ratelimit-remaining-requests"] == "0"
         assert first.headers["x-ratelimit-limit-tokens"] == "50"
         with pytest.raises(openai.RateLimitError) as caught:
             client.embeddings.create(model=MODEL, input="x")
-        assert (caught.value.code, waits) == ("rate_limit_exceeded", [30, 30])
-        with pytest.raises(openai.RateLimitError) as caught:
-            client.embeddings.create(model=MODEL, input="x " * 200)
-    assert (caught.value.code, waits) == ("above_rate_limit", [30, 30])  # no more: it never fits
+    assert (caught.value.code, waits) == ("rate_limit_exceeded", [30, 30])
 
 
 def test_openai_raises_for_a_model_that_is_not_for_the_key(address: str) -> None:
