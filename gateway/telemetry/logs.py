@@ -75,15 +75,19 @@ def _on_one_line(message: str) -> str:
     return message.translate(_ESCAPES).encode(errors="backslashreplace").decode()
 
 
-def _render(error: BaseException | None) -> Iterator[str]:
-    """The trace as Python prints it, less the words of others: causes first, then what they did."""
-    if error is None:
+def _render(error: BaseException | None, told: frozenset[int] = frozenset()) -> Iterator[str]:
+    """The trace as Python prints it, less the words of others: causes first, then what they did.
+
+    told  what this is the cause of, which may come again in a circle
+    """
+    if error is None or id(error) in told:
         return
+    told |= {id(error)}
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    yield from _render(before)
+    yield from _render(before, told)
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
-            yield from _render(one)
+            yield from _render(one, told)
     yield from traceback.format_tb(error.__traceback__)
     # What callers got wrong quotes them.
     is_quotable = isinstance(error, GatewayError) and not isinstance(error, ClientError)

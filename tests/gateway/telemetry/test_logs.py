@@ -84,6 +84,14 @@ def test_a_trace_holds_places_and_types_and_no_words_of_others(
     assert is_ours is ("it broke" in told)
 
 
+def test_causes_that_go_in_a_circle_come_to_an_end() -> None:
+    one, other = RuntimeError(), ValueError()
+    one.__cause__, other.__cause__ = other, one
+    assert ["ValueError", "RuntimeError"] == TextFormatter().format(
+        record("it failed", error=one)
+    ).splitlines()[-2:]
+
+
 async def access_fields(
     client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, **asked: object
 ) -> dict[str, Any]:
