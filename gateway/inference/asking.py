@@ -41,7 +41,7 @@ async def _look(fleet: Fleet, replica: Replica) -> UpstreamError | None:
         fleet.on_loss(replica)
         return error
     fleet.note_prompts(replica)
-    if replica.unproven():
+    if replica.state != "ready" or replica.unproven():
         fleet.on_loss(replica)
     return None
 

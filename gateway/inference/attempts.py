@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from gateway.errors import TritonUnavailable
 from gateway.inference.messages import Message
 
 
@@ -23,8 +24,8 @@ class Attempt:
         """What came of it, for whoever still waits."""
         if self.outcome.done():
             return
-        if task.cancelled():
-            self.outcome.cancel()
+        if task.cancelled():  # its channel was closed, not who waits for it
+            self._fail(TritonUnavailable("the inference server is not asked any more"))
         elif error := task.exception():
             self._fail(error)
         else:

@@ -48,6 +48,7 @@ class Fleet:
         self.retries: Counter[tuple[str, ...]] = Counter()  # by reason and result
         self.on_loss: Callable[[Replica], None] = lambda replica: None
         self.clock = clock
+        self._is_closed = False
         self._windows = windows
         self._channels = channels
         self._prompts: dict[tuple[str, str], tuple[str, ...]] = {}  # of ensembles and editions
@@ -154,7 +155,7 @@ class Fleet:
         return may
 
     def is_served_elsewhere(self, ensemble: str, tried: Collection[str]) -> bool:
-        return any(
+        return not self._is_closed and any(
             ensemble in replica.serving
             for replica in self.replicas.values()
             if replica.address not in tried
@@ -203,6 +204,7 @@ class Fleet:
             task.exception()  # looked at, so that nobody complains where the caller has left
 
     async def close(self) -> None:
+        self._is_closed = True
         for task in self._tasks:
             task.cancel()
         for replica in self.replicas.values():

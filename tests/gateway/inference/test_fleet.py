@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import chain, repeat
 
 import grpc
 import httpx
@@ -58,7 +59,7 @@ class Pair:
         return [by_address[address] for address in self.addresses]
 
     async def well(self) -> None:
-        await wait_until(lambda: self.states() == ["ready", "ready"])
+        await wait_until(lambda: set(self.states()) == {"ready"})
 
     async def embed(self, *texts: bytes) -> None:
         await self.embedder.embed(call_for(*texts or (b"x",)))
@@ -130,6 +131,10 @@ async def test_what_one_triton_has_lost_another_one_does(pair: Pair, code: str, 
     pair.tritons[0].failure = grpc.StatusCode[code], text
     await asyncio.gather(*(pair.embed(*MANY) for _ in range(4)))
     assert pair.embedder.fleet.retries[code.lower(), "sent"] >= 1
+    lost = calls_of(pair.tritons[0])
+    for _ in range(4):
+        await pair.embed()
+    assert lost == calls_of(pair.tritons[0])  # it was left
     pair.tritons[0].failure = None
     await pair.well()
 
@@ -158,6 +163,37 @@ async def test_a_chunk_that_nobody_takes_is_refused_at_once(pair: Pair) -> None:
     with pytest.raises(TritonUnavailable):
         await pair.embed()
     assert [1, 1] == [calls_of(triton) for triton in pair.tritons]
+
+
+async def test_a_triton_that_lists_a_model_no_more_is_left_before_any_call(pair: Pair) -> None:
+    pair.tritons[0].is_ending = True
+    await pair.embedder.repository()
+    assert ["loading", "ready"] == pair.states()
+    for _ in range(3):
+        await pair.embed()
+    assert [0, 3] == [calls_of(triton) for triton in pair.tritons]
+
+
+async def test_a_text_that_kills_tritons_does_not_kill_them_all() -> None:
+    async with pair_of(*(FakeTriton() for _ in range(5))) as five:
+        for triton in five.tritons:
+            triton.failure = grpc.StatusCode.INTERNAL, "Stub process 'e_0_0' is not healthy."
+            triton.failing_text = b"deadly"
+        with pytest.raises(TritonUnavailable):
+            await five.embed(b"deadly")
+        assert 3 == sum(calls_of(triton) for triton in five.tritons)
+
+
+async def test_what_a_triton_still_answers_while_it_ends_does_not_bring_it_back(
+    pair: Pair,
+) -> None:
+    replica = pair.embedder.fleet.replicas[pair.addresses[0]]
+    sent_at = pair.embedder.fleet.clock()
+    replica.note_failure(ENSEMBLE, "fails: it ends", of_all=True)
+    replica.note_answer(ENSEMBLE, "7", sent_at - 1)
+    assert {} == replica.serving
+    replica.note_answer(ENSEMBLE, "7", pair.embedder.fleet.clock() + 1)
+    assert {ENSEMBLE: "7"} == replica.serving
 
 
 async def test_what_was_retried_leaves_nothing_in_the_ledger(pair: Pair) -> None:
@@ -221,6 +257,30 @@ async def test_of_a_silent_triton_and_another_one_the_first_answer_wins(pair: Pa
     assert (1, 2) == (calls_of(stopped), calls_of(slow))
     for task in running:
         task.cancel()
+
+
+@pytest.mark.usefixtures("impatience")
+async def test_a_silent_triton_that_dies_does_not_fail_what_another_one_has(pair: Pair) -> None:
+    stopped, slow = pair.tritons
+    stopped.goes_on.clear()
+    slow.pause_seconds = 0.5
+    running = [asyncio.create_task(pair.embed(b"first")) for _ in range(2)]
+    await wait_until(lambda: calls_of(slow) == 2)
+    await pair.embedder.fleet.replicas[pair.addresses[0]].close()
+    await asyncio.gather(*running)
+
+
+@pytest.mark.usefixtures("impatience")
+async def test_nobody_waits_for_a_silent_triton_to_list_its_models(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.tritons[0].goes_on.clear()
+    await asyncio.gather(*(pair.embed() for _ in range(2)))
+    await wait_until(lambda: pair.states() == ["silent", "ready"])
+    monkeypatch.setattr("gateway.inference.replica.ASK_TIMEOUT_SECONDS", 60.0)
+    async with asyncio.timeout(3):
+        repository = await pair.embedder.repository()
+    assert ["ready"] == [one.state for one in repository.ensembles if one.name == ENSEMBLE]
 
 
 @pytest.mark.usefixtures("impatience")
@@ -359,3 +419,24 @@ async def test_the_answer_names_the_revision_that_gave_it() -> None:
     assert "0000000000ff" == answer.headers["x-model-edition"] == model["edition"]
     told = [(one["revision"], one["edition"], one["share"]) for one in model["revisions"]]
     assert [("bbb", "0000000000ff", 1.0), ("aaa", "000000000007", 0.0)] == sorted(told)[::-1]
+
+
+async def test_what_waits_goes_to_a_triton_that_comes_back(pair: Pair) -> None:
+    back, slow = pair.tritons
+    back.is_ending = True
+    await pair.embedder.repository()
+    slow.pause_seconds = 30.0
+    running = asyncio.create_task(pair.embed(*[b"x" * 762] * 9))  # of 1024 tokens at a time
+    await wait_until(lambda: calls_of(slow) == 4)
+    back.is_ending, back.states = False, []
+    await wait_until(lambda: calls_of(back) == 5)
+    running.cancel()
+
+
+async def test_both_tritons_may_be_replaced_during_one_call() -> None:
+    async with pair_of(of_edition("7", "aaa"), of_edition("7", "aaa")) as pair:
+        first, second = pair.tritons
+        first.editions = chain(["7"], repeat("8"))
+        second.editions = chain(["7"] * 3, repeat("8"))  # into the second attempt
+        found = await pair.embedder.embed(call_for(*MANY, edition="7"))
+    assert "8" == found.edition
