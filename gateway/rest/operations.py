@@ -50,6 +50,9 @@ class OperationsServer(HttpServer):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await uvicorn.Server.shutdown(self, sockets)  # at once: a probe that is lost comes again
+
     def start(self) -> None:
         if self._listeners:
             self._serving = asyncio.create_task(self.serve(self._listeners))
