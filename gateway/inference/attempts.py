@@ -46,5 +46,8 @@ class Attempt:
             self.outcome = asyncio.get_running_loop().create_future()
 
 
-class Silence(Exception):
+class Silence(TritonUnavailable):
     """A Triton has not answered for so long that another one is asked too."""
+
+    def __init__(self) -> None:
+        super().__init__("the inference server gives no sign of life")

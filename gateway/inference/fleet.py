@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from gateway.errors import ModelReplaced, TritonUnavailable, UpstreamError
+from gateway.errors import InferenceFailed, ModelReplaced, TritonUnavailable, UpstreamError
 from gateway.inference.channels import Channels
 from gateway.inference.lanes import Lanes
 from gateway.inference.replica import Replica
@@ -33,6 +33,7 @@ class Fleet:
     replicas  by address, also those that only finish what they have
     lanes     by ensemble, each before all Tritons
     on_loss   called with a Triton that is left, or has a model that must prove itself
+    on_doubt  called with a Triton, and a model of it that failed
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Fleet:
         self.budget = RetryBudget(clock)
         self.retries: Counter[tuple[str, ...]] = Counter()  # by reason and result
         self.on_loss: Callable[[Replica], None] = lambda replica: None
+        self.on_doubt: Callable[[Replica, str], None] = lambda replica, ensemble: None
         self.clock = clock
         self._is_closed = False
         self._windows = windows
@@ -164,8 +166,10 @@ class Fleet:
     def note_failure(self, replica: Replica, ensemble: str, error: UpstreamError) -> None:
         """Leaves a Triton, or one of its models, for what became of a call.
 
-        Of failures that may lie in a text nothing follows but that the model is probed.
+        Of a failure that may lie in a text nothing follows but that the model is tried.
         """
+        if isinstance(error, InferenceFailed):
+            self.on_doubt(replica, ensemble)
         if not isinstance(error, TritonUnavailable):
             return
         before = replica.why()

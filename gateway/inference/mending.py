@@ -4,12 +4,12 @@ A Triton that is lost is looked at ever less often, up to twice a second, and as
 of its models has embedded one short text. One that has chunks and has not answered for a while is
 asked for a sign of life, which a busy one gives and a stopped one does not. A model whose step is
 stuck in a Triton that lives is found by a probe, and late: an encoder may need seconds for one long
-text.
+text. One that fails is probed at once: it answers faster than all others, and would get their work.
 """
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 
 from gateway.errors import TritonTimeout, UpstreamError
 from gateway.inference.channels import Channels
@@ -27,8 +27,10 @@ FILES_SECONDS = 5.0
 WATCH_SECONDS = 0.5
 # Seconds of silence, with chunks unanswered, after which a sign of life is asked for.
 SUSPECT_SECONDS = 1.0
-# Seconds that a chunk may take before its model is probed: legitimate ones take 8 on a CPU.
+# Seconds that a chunk may take before its model is tried: legitimate ones take 8 on a CPU.
 STUCK_SECONDS = 15.0
+# Seconds between two tries of a model that may be ill.
+DOUBT_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +46,11 @@ class Mending:
         self._addresses = addresses
         self._channels = channels
         self._mended: set[str] = set()  # addresses
-        self._asked: set[str] = set()
+        self._asked: set[str] = set()  # for a sign of life
+        self._tried: set[tuple[str, str]] = set()  # models of those, by a probe
         self._is_watching = False
         fleet.on_loss = self.begin
+        fleet.on_doubt = self.doubt
 
     def start(self) -> None:
         """Looks after what there is, once there is an event loop."""
@@ -59,8 +63,8 @@ class Mending:
 
     def begin(self, replica: Replica) -> None:
         """Looks after a Triton until it is well, unless that is done already."""
-        self._addresses.note_loss()
         if replica.address not in self._mended and not replica.is_draining:
+            self._addresses.note_loss()
             self._mended.add(replica.address)
             self._fleet.run(self._mend(replica))
 
@@ -128,22 +132,12 @@ class Mending:
             return
         now = self._fleet.clock()
         oldest = min(replica.attempts, key=lambda attempt: attempt.sent_at)
-        if replica.address in self._asked:
-            return
-        if now - oldest.sent_at > STUCK_SECONDS and oldest.ensemble in replica.serving:
-            self._ask(replica, self._probe(replica, oldest.ensemble))
-        elif now - max(oldest.sent_at, replica.answered_at) > SUSPECT_SECONDS:
-            self._ask(replica, self._check_life(replica))
-
-    def _ask(self, replica: Replica, question: Coroutine[object, object, None]) -> None:
-        async def ask() -> None:
-            try:
-                await question
-            finally:
-                self._asked.discard(replica.address)
-
-        self._asked.add(replica.address)
-        self._fleet.run(ask())
+        if now - oldest.sent_at > STUCK_SECONDS:
+            self.doubt(replica, oldest.ensemble)
+        is_suspect = now - max(oldest.sent_at, replica.answered_at) > SUSPECT_SECONDS
+        if is_suspect and replica.address not in self._asked:
+            self._asked.add(replica.address)
+            self._fleet.run(self._check_life(replica))
 
     async def _check_life(self, replica: Replica) -> None:
         try:
@@ -151,23 +145,30 @@ class Mending:
                 return
         except UpstreamError:
             return  # there is none, and its calls end by themselves
+        finally:
+            self._asked.discard(replica.address)
         logger.warning("Triton %s is left: it gives no sign of life", replica.address)
         replica.lose(SILENT, is_silent=True)
         self.give_up(replica)
         self.begin(replica)
 
-    async def _probe(self, replica: Replica, ensemble: str) -> None:
-        """Whether a model that takes long for a chunk still embeds a short text."""
+    def doubt(self, replica: Replica, ensemble: str) -> None:
+        """Tries a model that fails, or takes long, unless that was done a moment ago."""
+        if ensemble in replica.serving and (replica.address, ensemble) not in self._tried:
+            self._tried.add((replica.address, ensemble))
+            self._fleet.run(self._try(replica, ensemble))
+
+    async def _try(self, replica: Replica, ensemble: str) -> None:
         try:
-            await replica.probe(ensemble, PROBE_SECONDS)
-        except TritonTimeout:
-            logger.warning("Triton %s is left: %s %s", replica.address, ensemble, SILENT)
-            replica.note_failure(ensemble, SILENT, of_all=False)
-            self.give_up(replica, ensemble)
-            self.begin(replica)
-        except UpstreamError as error:
-            self._fleet.note_failure(replica, ensemble, error)
-        await asyncio.sleep(STUCK_SECONDS)
+            if not await self._prove(replica, ensemble):
+                why = replica.ill[ensemble]
+                logger.warning("Triton %s is left: %s %s", replica.address, ensemble, why)
+                replica.note_failure(ensemble, why, of_all=False)
+                self.give_up(replica, ensemble)
+                self.begin(replica)
+            await asyncio.sleep(DOUBT_SECONDS)
+        finally:
+            self._tried.discard((replica.address, ensemble))
 
     def give_up(self, replica: Replica, ensemble: str = "") -> None:
         """Lets what a Triton does not answer go to others, where there are any."""

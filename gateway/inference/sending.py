@@ -46,10 +46,10 @@ class Sending:
         attempt = await self._send(wish)
         try:
             return await attempt.outcome
-        except TritonUnavailable as error:
-            return await self._ask_another(wish, attempt, error)
         except Silence:
             return await self._race(wish, attempt)
+        except TritonUnavailable as error:
+            return await self._ask_another(wish, attempt, error)
 
     async def _send(self, wish: Wish) -> Attempt:
         """Waits for a place, and takes it."""
@@ -89,9 +89,7 @@ class Sending:
             self._lane.give_back(tokens, window)
             call.entry.answered(tokens)
 
-    async def _ask_another(
-        self, wish: Wish, lost: Attempt, why: TritonUnavailable | Silence
-    ) -> Message:
+    async def _ask_another(self, wish: Wish, lost: Attempt, why: TritonUnavailable) -> Message:
         """The answer of another Triton, if there is one and the budget allows it.
 
         Raises: UpstreamError; `why` where nobody else can be asked.
@@ -107,7 +105,7 @@ class Sending:
 
     async def _race(self, wish: Wish, silent: Attempt) -> Message:
         """The first answer: of the Triton that is silent, or of another one."""
-        another = asyncio.create_task(self._ask_another(wish, silent, Silence()))
+        another = self._fleet.run(self._ask_another(wish, silent, Silence()))
         running: set[asyncio.Future[Message]] = {silent.outcome, another}
         try:
             while True:
@@ -121,10 +119,10 @@ class Sending:
 
 def _is_final(error: BaseException | None) -> bool:
     """Whether another answer would be no better."""
-    return error is None or not isinstance(error, TritonUnavailable | Silence)
+    return error is None or not isinstance(error, TritonUnavailable)
 
 
-def _reason(why: TritonUnavailable | Silence) -> str:
+def _reason(why: TritonUnavailable) -> str:
     """The label of a retry: silent, or gRPC's word for how it was lost."""
     cause = why.__cause__
     return cause.code().name.lower() if isinstance(cause, grpc.RpcError) else "silent"

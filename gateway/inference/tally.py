@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from gateway.inference.embedder import TritonStatus
 from gateway.inference.fleet import Fleet
 from gateway.inference.lanes import Lane
+from gateway.inference.names import name_edition
 
 
 def is_busy(fleet: Fleet, ensemble: str) -> bool:
@@ -42,7 +43,8 @@ def status(fleet: Fleet) -> list[TritonStatus]:
             state=replica.state,
             why=replica.why(),
             models={
-                replica.name_of(name): edition for name, edition in sorted(replica.serving.items())
+                replica.name_of(name): name_edition(edition)
+                for name, edition in sorted(replica.serving.items())
             },
             outstanding_tokens=replica.load.tokens,
             window_tokens=replica.window_tokens(),

@@ -90,6 +90,34 @@ async def test_what_another_triton_would_refuse_too_is_asked_once(
     assert 1 == sum(calls_of(triton) for triton in pair.tritons)
 
 
+async def test_a_triton_that_fails_everything_at_once_does_not_get_all_the_work(
+    pair: Pair,
+) -> None:
+    broken, other = pair.tritons
+    broken.failure = grpc.StatusCode.INTERNAL, "CUDA error: an illegal memory access"
+    with pytest.raises(InferenceFailed):
+        await asyncio.gather(pair.embed(), pair.embed())
+    await wait_until(lambda: pair.states() == ["loading", "ready"])
+    for _ in range(4):
+        await pair.embed()
+    assert (1, 5) == (calls_of(broken), calls_of(other))
+    broken.failure = None
+    await pair.well()
+
+
+async def test_a_text_that_fails_makes_no_triton_ill(pair: Pair) -> None:
+    for triton in pair.tritons:
+        triton.failure = grpc.StatusCode.INTERNAL, "onnxruntime says no"
+        triton.failing_text = b"odd"
+    probed = len(pair.tritons[0].requests)
+    with pytest.raises(InferenceFailed):
+        await pair.embed(b"odd")
+    await wait_until(lambda: len(pair.tritons[0].requests) == probed + 2)  # the text, a probe
+    for _ in range(4):
+        await pair.embed()
+    assert ["ready", "ready"] == pair.states()
+
+
 async def test_a_chunk_that_nobody_takes_is_refused_at_once(pair: Pair) -> None:
     for triton in pair.tritons:
         triton.is_ending = True
