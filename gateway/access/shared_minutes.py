@@ -167,8 +167,7 @@ class SharedMinutes:
     async def close(self) -> None:
         """Ends what is on its way, and the connections."""
         await asyncio.gather(*self._corrections)
-        await self._redis.aclose()  # with its pool
-        await self._redis.connection_pool.disconnect()
+        await self._redis.aclose()  # with its connections
 
 
 def _name(key: Key) -> str:
