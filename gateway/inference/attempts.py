@@ -49,5 +49,5 @@ class Attempt:
 class Silence(TritonUnavailable):
     """A Triton has not answered for so long that another one is asked too."""
 
-    def __init__(self) -> None:
-        super().__init__("the inference server gives no sign of life")
+    def __init__(self, message: str = "the inference server gives no sign of life") -> None:
+        super().__init__(message)
