@@ -14,60 +14,24 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
-
-import numpy as np
+from dataclasses import replace
 
 from load_tests.bench import processes
 from load_tests.bench.gateway import recipe
-from load_tests.bench.harm import Wire, call
+from load_tests.bench.harm import Wire
 from load_tests.bench.servers import KEY, CannotStart, Server, started
 from load_tests.hostile.attempts import attempts
+from load_tests.hostile.questions import ANSWER_SECONDS, Questions, ask, asking
 from load_tests.record import commit, machine
 
-QUESTIONS_PER_SECOND = 10
 MOST_MS = 1000.0  # of a question
-ANSWER_SECONDS = 15.0
 # At once: the queue of the listening socket holds 2048.
 CONNECTING = 500
+# In which all connections that were idle ask: all at once would be another deed.
+TAILS_SECONDS = 10.0
 FEW_DESCRIPTORS = 256
 
 Deed = Callable[[Wire], Awaitable[Counter[str]]]
-
-
-@dataclass
-class Questions:
-    """What became of those that were asked during a deed."""
-
-    milliseconds: list[float] = field(default_factory=list)
-    failures: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        if not self.milliseconds:
-            return "0"
-        p50, p99 = np.percentile(self.milliseconds, [50, 99])
-        failures = f", {dict(self.failures)}" if self.failures else ""
-        return f"{len(self.milliseconds)}, p50 {p50:.0f} ms, p99 {p99:.0f} ms{failures}"
-
-
-async def ask(wire: Wire, questions: Questions) -> None:
-    """One question on a connection of its own."""
-    body, began = call(wire.target, "What is bread?"), time.perf_counter()
-    status = await wire.post(body, ANSWER_SECONDS)
-    questions.milliseconds.append((time.perf_counter() - began) * 1000)
-    if status != "200":
-        questions.failures[status] += 1
-
-
-async def ask_on(wire: Wire, questions: Questions) -> None:
-    """Until cancelled; what was asked is waited for."""
-    asked: set[asyncio.Task[None]] = set()
-    try:
-        while True:
-            asked.add(asyncio.create_task(ask(wire, questions)))
-            await asyncio.sleep(1 / QUESTIONS_PER_SECOND)
-    finally:
-        await asyncio.gather(*asked)
 
 
 async def hold(
@@ -76,7 +40,7 @@ async def hold(
     """So many connections that send a head, a drop every second, and at last a tail."""
     connecting = asyncio.Semaphore(CONNECTING)
 
-    async def one() -> str:
+    async def one(number: int) -> str:
         try:
             async with connecting:
                 reader, writer = await wire.connect()
@@ -93,12 +57,13 @@ async def hold(
                 return "closed"
             if not tail:
                 return "open to the end"
+            await asyncio.sleep(TAILS_SECONDS * number / count)
             writer.write(tail)
             async with asyncio.timeout(ANSWER_SECONDS):
                 return "open, then " + (await reader.readexactly(12))[9:].decode()
         return "closed"
 
-    return Counter(await asyncio.gather(*(one() for _ in range(count))))
+    return Counter(await asyncio.gather(*(one(number) for number in range(count))))
 
 
 def deeds(senders: int, idle: int, seconds: float) -> dict[str, Deed]:
@@ -116,15 +81,11 @@ def deeds(senders: int, idle: int, seconds: float) -> dict[str, Deed]:
 
 async def measure(server: Server, name: str, deed: Deed) -> bool:
     """Prints the row of a deed; whether the questions bore it."""
-    wire, questions = Wire(server.target), Questions()
     before = processes.memory_mib(server.process)
     cpu, began = processes.cpu_seconds(server.process), time.perf_counter()
-    asking = asyncio.create_task(ask_on(wire, questions))
-    became = await deed(wire)
-    most = processes.memory_mib(server.process)
-    asking.cancel()
-    with suppress(asyncio.CancelledError):
-        await asking
+    with asking(server.target) as questions:
+        became = await deed(Wire(server.target))
+        most = processes.memory_mib(server.process)
     cores = (processes.cpu_seconds(server.process) - cpu) / (time.perf_counter() - began)
     told = ", ".join(f"{count} x {what}" for what, count in became.most_common())
     print(f"| {name} | {told} | {questions} | {before:.0f}, {most:.0f} | {cores:.2f} |", flush=True)
