@@ -116,7 +116,9 @@ class Lane:
 
         What has been at a Triton that was lost goes first, and all others wait for it.
         """
-        for wish in sorted(self._waiting, key=lambda wish: not wish.tried):
+        if not self._waiting:
+            return
+        for wish in sorted(self._waiting, key=_was_not_lost):
             if not self._hand_out_to(wish) and wish.tried:
                 return
 
@@ -182,6 +184,10 @@ class Lane:
             self._take(caller, tokens, window)
             turn.set_result(window)
         return True
+
+
+def _was_not_lost(wish: Wish) -> bool:
+    return not wish.tried
 
 
 class Lanes:
