@@ -32,7 +32,7 @@ from tests.gateway.telemetry.collector import serve_collector
 pytestmark = pytest.mark.anyio
 
 TEXT, KEY, WRONG_KEY = "aladdin-opens-sesame", "te-sindbads-own-key", "te-ali-babas-old-key"
-TIMEOUT_SECONDS = 1.0
+TIMEOUT_SECONDS = 2.0
 PATIENCE_SECONDS = 30.0
 
 
