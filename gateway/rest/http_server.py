@@ -60,14 +60,15 @@ class HttpServer(uvicorn.Server):
                 "ssl_shutdown_timeout": config.timeout_graceful_shutdown or GOODBYE_SECONDS,
             }
         self._signalled: float | None = None
+        self._is_draining = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self.servers = [
-            await loop.create_server(
+            await self._loop.create_server(
                 self._connect, sock=listener, backlog=self.config.backlog, **self._tls
             )
             for listener in sockets or []
@@ -81,10 +82,13 @@ class HttpServer(uvicorn.Server):
             self._captured_signals.append(sig)
         elif time.monotonic() - self._signalled > ECHO_SECONDS:
             self._drain_seconds = 0.0
-            self._cut_off()
+            self._loop.call_soon_threadsafe(self._cut_off)
 
     async def on_tick(self, counter: int) -> bool:
         if self._signalled is not None:
+            if not self._is_draining:
+                logger.info("stopping: unready, and at work for %g s more", self._drain_seconds)
+                self._is_draining = True
             self.should_exit |= time.monotonic() - self._signalled >= self._drain_seconds
         return await super().on_tick(counter)
 
@@ -109,6 +113,5 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
         connections: list[Any] = list(self.server_state.connections)
         logger.warning("stopping at once: %d connections are cut off", len(connections))
-        loop = asyncio.get_running_loop()
         for connection in connections:
-            loop.call_soon_threadsafe(connection.transport.abort)
+            connection.transport.abort()
