@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway.errors import TritonUnavailable, UpstreamError
+from gateway.errors import TritonTimeout, TritonUnavailable, UpstreamError
 from gateway.inference.embedder import Repository
 from gateway.inference.fleet import Fleet
 from gateway.inference.listing import Listed, merge
@@ -36,6 +36,9 @@ async def list_repository(fleet: Fleet) -> Repository:
 async def _look(fleet: Fleet, replica: Replica) -> UpstreamError | None:
     try:
         await replica.look()
+    except TritonTimeout as error:
+        fleet.on_silence(replica)
+        return error
     except UpstreamError as error:
         fleet.hand_out()
         fleet.on_loss(replica)

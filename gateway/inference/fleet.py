@@ -34,6 +34,7 @@ class Fleet:
     lanes     by ensemble, each before all Tritons
     on_loss   called with a Triton that is left, or has a model that must prove itself
     on_doubt  called with a Triton, and a model of it that failed
+    on_silence  called with a Triton that is late
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Fleet:
         self.budget = RetryBudget(clock)
         self.retries: Counter[tuple[str, ...]] = Counter()  # by reason and result
         self.on_loss: Callable[[Replica], None] = lambda replica: None
+        self.on_silence: Callable[[Replica], None] = lambda replica: None
         self.on_doubt: Callable[[Replica, str], None] = lambda replica, ensemble: None
         self.clock = clock
         self._is_closed = False

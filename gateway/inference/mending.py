@@ -51,6 +51,7 @@ class Mending:
         self._is_watching = False
         fleet.on_loss = self.begin
         fleet.on_doubt = self.doubt
+        fleet.on_silence = self.suspect
 
     def start(self) -> None:
         """Looks after what there is, once there is an event loop."""
@@ -134,8 +135,12 @@ class Mending:
         oldest = min(replica.attempts, key=lambda attempt: attempt.sent_at)
         if now - oldest.sent_at > STUCK_SECONDS:
             self.doubt(replica, oldest.ensemble)
-        is_suspect = now - max(oldest.sent_at, replica.answered_at) > SUSPECT_SECONDS
-        if is_suspect and replica.address not in self._asked:
+        if now - max(oldest.sent_at, replica.answered_at) > SUSPECT_SECONDS:
+            self.suspect(replica)
+
+    def suspect(self, replica: Replica) -> None:
+        """Asks one that is late for a sign of life."""
+        if replica.address not in self._asked and not replica.is_silent:
             self._asked.add(replica.address)
             self._fleet.run(self._check_life(replica))
 

@@ -30,8 +30,6 @@ ASK_TIMEOUT_SECONDS = 1.0
 LIVE_TIMEOUT_SECONDS = 2.0
 # Seconds after which what Triton has is given up for lost: far above what the windows let in.
 LOST_SECONDS = 300.0
-# Looks in a row that may be late before a Triton counts as silent.
-MOST_LATE_LOOKS = 2
 SILENT = "does not answer"
 
 
@@ -69,7 +67,6 @@ class Replica:
         self.answered_at = clock()
         self.failed_at = float("-inf")
         self._clock = clock
-        self._late_looks = 0
         self._windows = windows
         self._taken: dict[str, tuple[Window, Window]] = {}
         self._channels = channels
@@ -178,17 +175,13 @@ class Replica:
                 *(self._describe(name, state) for name, state in sorted(states.items()))
             )
         except TritonTimeout:
-            self._late_looks += 1
-            if self._late_looks >= MOST_LATE_LOOKS:
-                self.lose(SILENT, is_silent=True)
-            raise
+            raise  # it may be busy
         except UpstreamError as error:
             self.lose(f"fails: {error.message}")
             raise
         self._take_in([one.of_edition(editions.get(one.name, "")) for one in described])
 
     def _take_in(self, ensembles: list[Ensemble]) -> None:
-        self._late_looks = 0
         self.ensembles = {ensemble.name: ensemble for ensemble in ensembles}
         self.trouble, self.is_silent = "", False
         ready = {one.name for one in ensembles if one.state == "ready" and not one.mismatch}

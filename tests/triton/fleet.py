@@ -1,12 +1,12 @@
-"""Two real Tritons behind a gateway, and faults under a steady load of checked calls.
+"""Two real Tritons behind two gateways, and faults under a steady load of checked calls.
 
     python -m tests.triton.fleet --seconds 6
 
 Callers embed known texts without a pause and compare every number with what the model's own files
 give. Meanwhile one Triton is killed, stopped, ended, loses a step; both get another revision of the
 model, one after the other; the name that they are found by changes. Each row of the table is a
-fault: the calls while it lasted and until all was well again, and how long the gateway took to
-leave the Triton, and to come back once it was there.
+fault: the calls while it lasted and until all was well again, and how long the gateways took
+to leave the Triton, and to come back once it was there.
 """
 
 import argparse
@@ -112,7 +112,7 @@ class Load:
     check  whether the vectors for some of the texts are right
     """
 
-    client: httpx.AsyncClient
+    clients: Sequence[httpx.AsyncClient]  # of the gateways
     model: str
     texts: Sequence[str]
     calls: Sequence[slice]
@@ -131,13 +131,14 @@ class Load:
     async def _call_for_ever(self, number: int) -> None:
         while True:
             number += 1
-            await self._call(self.calls[number % len(self.calls)])
+            client = self.clients[number % len(self.clients)]
+            await self._call(client, self.calls[number // 2 % len(self.calls)])
 
-    async def _call(self, texts: slice) -> None:
+    async def _call(self, client: httpx.AsyncClient, texts: slice) -> None:
         tally, began = self.tally, time.monotonic()
         body = {"model": self.model, "input": self.texts[texts]}
         try:
-            response = await self.client.post("/v1/embeddings", json=body)
+            response = await client.post("/v1/embeddings", json=body)
         except httpx.HTTPError as error:
             tally.failed.append(repr(error))
             return
@@ -156,11 +157,15 @@ class Load:
 
     async def _poll(self) -> None:
         while True:
-            response = await self.client.get("/health/ready")
-            self.is_ready = response.status_code == 200
-            told = response.json()
-            self.ill = told.get("tritons", {}) if self.is_ready else told["details"]["tritons"]
-            self.tally.unready += not self.is_ready
+            answers = [await client.get("/health/ready") for client in self.clients]
+            unready = sum(answer.status_code != 200 for answer in answers)
+            told = [answer.json() for answer in answers]
+            ill = [
+                one.get("tritons", {}) | one.get("details", {}).get("tritons", {}) for one in told
+            ]
+            self.ill = {address: why for one in ill for address, why in one.items()}
+            self.is_ready = not unready
+            self.tally.unready += unready
             await asyncio.sleep(POLL_SECONDS)
 
     async def until(self, holds: Callable[[], bool]) -> float:
@@ -198,7 +203,7 @@ async def gateway_before(
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY_")}
     environ = inherited | {"GATEWAY_AUTH": "off", "GATEWAY_PORT": str(port)} | settings
     command = [sys.executable, "-m", "tests.triton.fleet_gateway", str(names)]
-    log = folder / "gateway.log"
+    log = folder / f"gateway-{port}.log"
     with running(command, environ, log, Path(__file__).parents[2]):
         url = f"http://{LOOPBACK}:{port}"
         async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
@@ -306,8 +311,11 @@ async def show(folder: Path, seconds: float) -> bool:
             for n in range(2)
         ]
         await asyncio.gather(*(asyncio.to_thread(member.start) for member in members))
-        async with gateway_before(members, folder) as (client, names):
-            load = Load(client, NAME, TEXTS, CALLS, check)
+        async with (
+            gateway_before(members, folder) as (one, names),
+            gateway_before(members, folder) as (other, _),
+        ):
+            load = Load([one, other], NAME, TEXTS, CALLS, check)
 
             async def change_names() -> Times:
                 addresses = [member.address for member in members]

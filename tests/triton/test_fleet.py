@@ -56,7 +56,7 @@ async def load(members: list[Member], tmp_path: Path) -> AsyncIterator[Load]:
         return rows.shape == (texts.stop - texts.start, 4) and bool((rows == 0.5).all())
 
     async with gateway_before(members, tmp_path) as (client, _):
-        load = Load(client, "toy", ["a b c"] * 40, [slice(0, 1), slice(0, 40)], check)
+        load = Load([client], "toy", ["a b c"] * 40, [slice(0, 1), slice(0, 40)], check)
         async with loaded(load):
             yield load
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -221,6 +222,29 @@ async def test_a_silent_triton_that_dies_does_not_fail_what_another_one_has(pair
     await wait_until(lambda: calls_of(slow) == 2)
     await pair.embedder.fleet.replicas[pair.addresses[0]].close()
     await asyncio.gather(*running)
+
+
+class Slow(FakeTriton):
+    """One that is too busy to list its models."""
+
+    async def RepositoryIndex(self, request: Any, context: Any) -> Any:
+        if self.requests:
+            await asyncio.sleep(60)
+        return await super().RepositoryIndex(request, context)
+
+
+@pytest.mark.usefixtures("impatience")
+async def test_a_triton_whose_list_is_late_is_left_if_it_gives_no_sign_of_life(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with pair_of(Slow(), FakeTriton()) as pair:
+        monkeypatch.setattr("gateway.inference.replica.ASK_TIMEOUT_SECONDS", 0.1)
+        for _ in range(3):
+            await pair.embedder.repository()
+        assert ["ready", "ready"] == pair.states()
+        pair.tritons[0].goes_on.clear()  # and nobody asks it for anything else
+        await pair.embedder.repository()
+        await wait_until(lambda: pair.states() == ["silent", "ready"])
 
 
 @pytest.mark.usefixtures("impatience")
