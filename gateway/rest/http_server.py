@@ -80,7 +80,7 @@ class HttpServer(uvicorn.Server):
             self._signalled = time.monotonic()
             self._stopping.set()
             self._captured_signals.append(sig)
-        elif time.monotonic() - self._signalled > ECHO_SECONDS:
+        elif self.started and time.monotonic() - self._signalled > ECHO_SECONDS:
             self._drain_seconds = 0.0
             self._loop.call_soon_threadsafe(self._cut_off)
 

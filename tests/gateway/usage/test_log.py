@@ -190,3 +190,18 @@ def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path, name: str) -
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"the folder of the usage log, .*, does not exist"):
         open_log(tmp_path / name)
+
+
+async def test_much_that_waited_is_written_in_turns(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    with full_disk(0):
+        for number in range(5):
+            log.write(use(number))
+    assert log.catch_up(2)
+    log.write(use(5))  # behind what waits
+    assert tokens(tmp_path) == [0, 1]
+    assert log.catch_up(3)
+    assert not log.catch_up(3)
+    log.write(use(6))
+    assert tokens(tmp_path) == [*range(7)]
+    log.close()
