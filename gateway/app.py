@@ -53,6 +53,9 @@ from gateway.usage.meter import Meter
 
 logger = logging.getLogger(__name__)
 
+# Windows of bulk that may be held by however slow a service.
+LEAST_WINDOWS = 4
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -70,6 +73,8 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
         max_tokens=settings.max_inflight_tokens,
         small_tokens=settings.small_call_tokens,
         tritons=embedder.ready_tritons,
+        max_wait_seconds=settings.max_wait_seconds,
+        least_tokens=LEAST_WINDOWS * settings.bulk_window_tokens,
         name_of=key_source.keys.name_of,
     )
     metrics = Metrics(

@@ -148,8 +148,14 @@ class Settings:
         int,
         "Estimated tokens that wait or that Triton has, for each Triton that is well; above it"
         " calls get 429. A key gets at most half of it for big calls and three quarters for small"
-        " ones. Too high and calls time out while they wait, too low and the machine idles.",
+        " ones. Too low and the machine idles.",
     ] = 2_000_000
+    max_wait_seconds: Annotated[
+        float,
+        "Seconds of work that may be in flight, at the rate of late while calls had to wait; more"
+        " gets 429 at once, and a key its share as above. Near `GATEWAY_TIMEOUT_SECONDS` and an"
+        " overloaded service times out more than it answers; low refuses bursts that it could do.",
+    ] = 25.0
     chunk_tokens: Annotated[
         int,
         "Estimated tokens of one Triton request. Higher mixes callers less, lower costs overhead"

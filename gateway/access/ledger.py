@@ -15,7 +15,7 @@ questions, it may hold three times what is left.
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from math import ceil, exp
+from math import ceil, exp, inf
 
 from gateway.access.keys import Caller, unnamed_key
 from gateway.errors import LONGEST_RETRY_AFTER_SECONDS, Overloaded
@@ -75,6 +75,8 @@ class Ledger:
     max_bytes   of bodies, texts and embeddings held at once
     max_tokens  estimated tokens that wait or that Triton has, for each Triton that is well
     tritons     how many those are
+    max_wait_seconds  for which no more may wait than is answered in that time
+    least_tokens      that may wait however long they take
     small_tokens  up to which a call counts as small
     name_of     what metrics call the key of a digest
     clock       seconds
@@ -87,6 +89,8 @@ class Ledger:
         max_tokens: int,
         small_tokens: int,
         tritons: Callable[[], int] = lambda: 1,
+        max_wait_seconds: float = inf,
+        least_tokens: int = 0,
         name_of: Callable[[bytes], str] = lambda digest: unnamed_key(digest).name,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,9 +98,13 @@ class Ledger:
         self._tokens = Room(max_tokens, small_tokens)
         self._max_tokens = max_tokens
         self._tritons = tritons
+        self._max_wait_seconds = max_wait_seconds
+        self._least_tokens = least_tokens
         self._name_of = name_of
         self._at_triton: Counter[bytes] = Counter()
+        self._waiting_tokens = 0
         self._rate = _Rate(clock)
+        self._capacity = _Rate(clock)  # while something waits, which is when it shows
 
     def open(self, caller: Caller) -> "Entry":
         """The entry of a new call."""
@@ -122,10 +130,23 @@ class Ledger:
     def _admit(self, key: bytes, tokens: int) -> None:
         if not self._tokens.held:
             self._rate.begin()
-        # Several answer as many times faster, so that what waits waits no longer for them.
-        self._tokens.size = self._max_tokens * max(self._tritons(), 1)
+            self._capacity.begin()
+        self._tokens.size = self._room_tokens()
         if not self._tokens.take(key, tokens):
             raise Overloaded("too many tokens are in flight, try again", self._retry_after())
+        self._waiting_tokens += tokens
+
+    def _room_tokens(self) -> int:
+        """What may be held now.
+
+        Calls that wait share what is done, so of more than can be answered in time hardly one is.
+        """
+        # Several answer as many times faster, so that what waits waits no longer for them.
+        most = self._max_tokens * max(self._tritons(), 1)
+        seconds_per_token = self._capacity.seconds_per_token()
+        if not seconds_per_token:
+            return most
+        return min(most, max(int(self._max_wait_seconds / seconds_per_token), self._least_tokens))
 
     def _answered(self, key: bytes, tokens: int) -> None:
         self._at_triton[key] -= tokens
@@ -133,6 +154,10 @@ class Ledger:
             del self._at_triton[key]
         self._tokens.give_back(key, tokens)
         self._rate.note(tokens)
+        if self._waiting_tokens:
+            self._capacity.note(tokens)
+        else:
+            self._capacity.begin()
 
     def _retry_after(self) -> int:
         """Seconds until what is in flight is answered, at the rate of late."""
@@ -174,6 +199,7 @@ class Entry:
     def send(self, tokens: int) -> None:
         """Notes that Triton has a part of what waited."""
         self._waiting_tokens -= tokens
+        self._ledger._waiting_tokens -= tokens
         self._ledger._at_triton[self.caller.key] += tokens
 
     def repeat(self, tokens: int) -> None:
@@ -183,6 +209,7 @@ class Entry:
         and how much is repeated has a bound of its own.
         """
         self._ledger._tokens.take_anyway(self.caller.key, tokens)
+        self._ledger._waiting_tokens += tokens
         self._waiting_tokens += tokens
 
     def answered(self, tokens: int) -> None:
@@ -194,6 +221,7 @@ class Entry:
         self.hold(0)
         if self._waiting_tokens:
             self._ledger._tokens.give_back(self.caller.key, self._waiting_tokens)
+            self._ledger._waiting_tokens -= self._waiting_tokens
             self._waiting_tokens = 0
 
 

@@ -309,3 +309,68 @@ def test_what_is_repeated_is_never_refused_and_given_back_once() -> None:
         entry.answered(90)
     entry.close()
     assert {} == ledger.held_tokens()
+
+
+def saturated_ledger(clock: Clock) -> tuple[Ledger, Entry]:
+    """One that answers 10 tokens a second, for as long as it is asked; 40 of 100 are left to do."""
+    ledger = Ledger(
+        max_bytes=1,
+        max_tokens=1000,
+        small_tokens=1,
+        max_wait_seconds=20,
+        least_tokens=30,
+        clock=clock,
+    )
+    entry = ledger.open(ANN)
+    entry.admit(100)
+    for _ in range(6):
+        entry.send(10)
+        clock.now += 1
+        entry.answered(10)
+    return ledger, entry
+
+
+def test_no_more_may_wait_than_is_answered_in_time(clock: Clock) -> None:
+    ledger, _ = saturated_ledger(clock)  # has room for 200
+    with pytest.raises(Overloaded):
+        ledger.open(BEN).admit(161)
+    ledger.open(BEN).admit(80)  # half of what is left for everybody
+
+
+def test_a_rate_at_which_nothing_had_to_wait_bounds_nothing(clock: Clock) -> None:
+    ledger, entry = saturated_ledger(clock)
+    entry.close()
+    questions = ledger.open(BEN)
+    for _ in range(100):
+        questions.admit(1)
+        questions.send(1)
+        clock.now += 1
+        questions.answered(1)
+    ledger.open(BEN).admit(200)  # not 30, for which nobody ever waited
+
+
+def test_however_slow_it_is_some_may_wait(clock: Clock) -> None:
+    ledger, entry = saturated_ledger(clock)
+    for _ in range(3):
+        entry.send(1)
+        clock.now += 100
+        entry.answered(1)
+    entry.close()
+    ledger.open(ANN).admit(1)
+    with pytest.raises(Overloaded):
+        ledger.open(BEN).admit(31)
+    ledger.open(BEN).admit(14)
+
+
+def test_a_rate_is_forgotten_when_more_is_done_and_never_the_limit(clock: Clock) -> None:
+    ledger, entry = saturated_ledger(clock)
+    entry.close()
+    fast = ledger.open(BEN)
+    fast.admit(200)
+    for _ in range(199):
+        fast.send(1)
+        clock.now += 0.001
+        fast.answered(1)
+    with pytest.raises(Overloaded):
+        ledger.open(ANN).admit(1000)
+    ledger.open(ANN).admit(400)
