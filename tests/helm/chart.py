@@ -1,0 +1,77 @@
+"""The chart as Helm reads and renders it."""
+
+import copy
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from helm_python import Chart
+
+from tests.helm.schema import values_schema
+from tests.helm.table import HEAD, render_table
+
+FOLDER = Path(__file__).parents[2] / "helm" / "triton-embeddings"
+WORKED = sorted((FOLDER / "ci").glob("*.yaml"))
+NAME, NAMESPACE = "e", "prod"
+
+Values = dict[str, Any]
+Manifest = dict[str, Any]
+
+
+@cache
+def loaded() -> Chart:
+    return Chart.load(FOLDER)
+
+
+def worked(name: str) -> Values:
+    """A worked value file, such as that for `cpu`."""
+    return yaml.safe_load((FOLDER / "ci" / f"{name}-values.yaml").read_text())
+
+
+def changed(values: Values, changes: Values) -> Values:
+    """Values with others at paths with dots, None removes one."""
+    values = copy.deepcopy(values)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        place = values
+        for key in parents:
+            place = place.setdefault(key, {})
+        place[last] = value
+    return values
+
+
+def render(values: Values, namespace: str = NAMESPACE) -> list[Manifest]:
+    """Every manifest, hooks and tests too."""
+    rendered = loaded().render(values, name=NAME, namespace=namespace)
+    documents = [text for path, text in rendered.items() if path.endswith(".yaml")]
+    return [one for text in documents for one in yaml.safe_load_all(text) if one]
+
+
+def pick(manifests: list[Manifest], kind: str, suffix: str = "") -> Manifest:
+    """The one manifest of a kind whose name ends so."""
+    (found,) = (
+        one for one in manifests if one["kind"] == kind and one["metadata"]["name"].endswith(suffix)
+    )
+    return found
+
+
+def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """Name and spec of every pod, of templates and of tests."""
+    for one in manifests:
+        if one["kind"] == "Pod":
+            yield one["metadata"]["name"], one["spec"]
+        elif "template" in one["spec"] if "spec" in one else False:
+            yield one["metadata"]["name"], one["spec"]["template"]["spec"]
+
+
+def generated() -> dict[Path, str]:
+    """The files of the chart that are made of others, as they should be."""
+    readme = FOLDER / "README.md"
+    by_hand, _, _ = readme.read_text().partition(HEAD)
+    return {
+        FOLDER / "values.schema.json": json.dumps(values_schema(), indent=1) + "\n",
+        readme: by_hand + render_table((FOLDER / "values.yaml").read_text()),
+    }
