@@ -67,6 +67,19 @@ def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
             yield one["metadata"]["name"], one["spec"]["template"]["spec"]
 
 
+def environment(manifests: list[Manifest]) -> dict[str, str]:
+    """Variables of the gateway; of a secret where it is."""
+    (container,) = pick(manifests, "Deployment", "-gateway")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    names = [one["name"] for one in container["env"]]
+    assert len(set(names)) == len(names)
+    return {
+        one["name"]: one["value"] if "value" in one else str(one["valueFrom"])
+        for one in container["env"]
+    }
+
+
 def generated() -> dict[Path, str]:
     """The files of the chart that are made of others, as they should be."""
     readme = FOLDER / "README.md"

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.access.key_file import parse_keys
 from gateway.settings import VARIABLES, Settings
-from tests.helm.chart import Manifest, Values, changed, pick, render, worked
+from tests.helm.chart import Values, changed, environment, pick, render, worked
 from tests.helm.schema import KEYS, SECRETS, camel_case
 
 TEXT = "/a/file"
@@ -25,19 +25,6 @@ def example(name: str) -> Any:
     if isinstance(variable.default, float):
         return 12.5
     return 1234 + len(name)
-
-
-def environment(manifests: list[Manifest]) -> dict[str, str]:
-    """Variables of the gateway; of a secret where it is."""
-    (container,) = pick(manifests, "Deployment", "-gateway")["spec"]["template"]["spec"][
-        "containers"
-    ]
-    names = [one["name"] for one in container["env"]]
-    assert len(set(names)) == len(names)
-    return {
-        one["name"]: one["value"] if "value" in one else str(one["valueFrom"])
-        for one in container["env"]
-    }
 
 
 CONFIGURED = [name for name in VARIABLES if name not in KEYS + SECRETS]
