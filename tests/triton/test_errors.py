@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from export.checkpoint import DEFAULT_CHECKPOINT
-from gateway.local.triton_process import free_ports
+from gateway.local.triton_process import LOOPBACK, free_ports
 from gateway.rest.paths import nearest_first
 from tests.serving import API_KEY, PATIENCE_SECONDS, Service, run_gateway
 from tests.triton.conftest import TOY_CONFIG, RunTriton
@@ -140,8 +140,8 @@ ROWS = [
     invalid("input", input=["x"] * 257),
     invalid("input", input=""),
     invalid("input", input=["x", None]),
-    invalid("input", input=[1, 2, 3]),
-    invalid("input", input=[[1, 2], [3]]),
+    invalid("input", input=[1, -2, 3]),
+    invalid("input", input=[[1, -2], [3]]),
     invalid("input", input=[{"text": "x"}]),
     invalid("input", input=["x", "a \udfff b"]),
     invalid("prompt", prompt=["q: "]),
@@ -294,9 +294,14 @@ AWAY = Row(
     "Triton away", 503, "service_unavailable_error", "service_unavailable",
     openai_type="server_error", headers={"retry-after": "2"},
 )  # fmt: skip
-NOT_READY = replace(
-    AWAY, details={"models": {"Triton": "does not answer: the inference server is not ready"}}
-)
+WHY = "the inference server is not ready"
+
+
+def not_ready(address: str) -> Row:
+    troubles = {"models": {"Triton": f"does not answer: {WHY}"}}
+    return replace(AWAY, details=troubles | {"tritons": {address: f"away: fails: {WHY}"}})
+
+
 OVERLOADED = Row(
     "too much in flight", 429, "too_many_requests_error", "overloaded",
     openai_type="rate_limit_error", details={"retry_after": 1}, headers={"retry-after": "1"},
@@ -372,7 +377,8 @@ def test_the_deadline_of_the_gateway_passes(fragile_triton: int) -> None:
 
 
 def test_triton_is_away() -> None:
-    with run_gateway(free_ports(1)[0], awaited="/health/live") as client:
+    (port,) = free_ports(1)
+    with run_gateway(port, awaited="/health/live") as client:
         check(call(client, AWAY), AWAY)
-        check(client.get("/health/ready"), NOT_READY)
+        check(client.get("/health/ready"), not_ready(f"{LOOPBACK}:{port}"))
         check(client.get("/v1/models", headers={"Authorization": API_KEY}), AWAY)
