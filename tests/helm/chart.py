@@ -43,11 +43,16 @@ def changed(values: Values, changes: Values) -> Values:
     return values
 
 
-def render(values: Values, namespace: str = NAMESPACE) -> list[Manifest]:
-    """Every manifest, hooks and tests too."""
-    rendered = loaded().render(values, name=NAME, namespace=namespace)
+def render(values: Values) -> list[Manifest]:
+    """Every manifest, hooks and tests too; to be read only."""
+    return _render(json.dumps(values))
+
+
+@cache
+def _render(values: str) -> list[Manifest]:
+    rendered = loaded().render(json.loads(values), name=NAME, namespace=NAMESPACE)
     documents = [text for path, text in rendered.items() if path.endswith(".yaml")]
-    return [one for text in documents for one in yaml.safe_load_all(text) if one]
+    return [one for text in documents for one in yaml.load_all(text, yaml.CSafeLoader) if one]
 
 
 def pick(manifests: list[Manifest], kind: str, suffix: str = "") -> Manifest:

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
+from gateway.settings import VARIABLES
 from tests.helm.chart import (
     WORKED,
     Manifest,
@@ -96,6 +98,22 @@ def containers(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
 
 def deployments(manifests: list[Manifest]) -> list[Manifest]:
     return [one for one in manifests if one["kind"] == "Deployment"]
+
+
+CUSTOM = {"ServiceMonitor", "ScaledObject"}
+
+
+@pytest.mark.parametrize("kubernetes", ["1.30", "1.33", "1.37"])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_kubernetes_knows_every_key(name: str, kubernetes: str) -> None:
+    """By its schemas, which have no image volume and no claim of a device before 1.31."""
+    values = VARIANTS[name]
+    if kubernetes == "1.30" and values["model"]["source"] == "image":
+        values = changed(values, {"model": {"source": "claim", "claim": {"name": "models"}}})
+        values["triton"].pop("gpu", None)
+    for one in render(values):
+        if one["kind"] not in CUSTOM:
+            kubernetes_validate.validate(one, kubernetes, strict=True)
 
 
 def test_every_pod_is_restricted(manifests: list[Manifest]) -> None:
@@ -254,6 +272,18 @@ def test_grace_is_longer_than_stopping_takes() -> None:
     assert triton["terminationGracePeriodSeconds"] >= asleep + exit_timeout + 5
 
 
+def test_grace_knows_the_timeout_of_the_gateway() -> None:
+    spec = pick(render(worked("cpu")), "Deployment", "-gateway")["spec"]["template"]["spec"]
+    timeout = VARIABLES["timeout_seconds"].default
+    assert isinstance(timeout, float)
+    assert spec["terminationGracePeriodSeconds"] > 10 + timeout + 3
+
+
+def test_the_gateway_finds_every_triton() -> None:
+    """A Service with an address of its own would be one Triton to it."""
+    assert pick(render(worked("cpu")), "Service", "-triton-headless")["spec"]["clusterIP"] == "None"
+
+
 def argument(container: Manifest, name: str) -> str:
     """Value of one of the arguments of tritonserver."""
     (found,) = (one for one in container["args"] if one.startswith(f"{name}="))
@@ -372,6 +402,8 @@ def test_triggers_ask_for_documented_metrics_of_this_release_alone() -> None:
         labels = '{namespace="prod",service="e-triton-embeddings-gateway-operations"}'
         assert labels in metadata["query"]
         assert metadata["ignoreNullValues"] == "false"
+    fallback = pick(render(worked("autoscaling")), "ScaledObject")["spec"]["fallback"]
+    assert fallback["behavior"] == "currentReplicasIfHigher"
     thresholds = [
         float(one["metadata"]["threshold"])
         for one in pick(render(worked("autoscaling")), "ScaledObject")["spec"]["triggers"]

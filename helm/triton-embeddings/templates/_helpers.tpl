@@ -117,4 +117,7 @@ capabilities: {drop: [ALL]}
 {{- if and (eq .Values.model.source "image") (semverCompare "<1.33.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail "model.source image needs Kubernetes 1.33: set model.source to claim" -}}
 {{- end -}}
+{{- if and .Values.triton.gpu.resourceClaimTemplate (semverCompare "<1.31.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail "triton.gpu.resourceClaimTemplate needs Kubernetes 1.31, and 1.34 without a feature gate" -}}
+{{- end -}}
 {{- end -}}
