@@ -275,6 +275,8 @@ def conditions() -> list[Schema]:
                 )
             ),
         ),
+        when(needs(ingress=needs(enabled=true)), needs(ingress=needs(host=GIVEN))),
+        when(needs(httpRoute=needs(enabled=true)), needs(httpRoute=needs(parentRefs=has_some))),
         when(keda, scraped),  # whose labels the queries ask for
         when({"allOf": [scraped, isolated]}, needs(networkPolicy=needs(metricsFrom=has_some))),
     ]
@@ -294,6 +296,15 @@ def values_schema() -> Schema:
             model=model(),
             gateway=gateway(),
             triton=triton(),
+            ingress=closed(
+                enabled=FLAG, className=NAME, annotations=LABELS, host=NAME, tlsSecret=NAME
+            ),
+            httpRoute=closed(
+                enabled=FLAG,
+                parentRefs=OBJECTS,
+                hostnames=TEXTS,
+                timeout={"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"},
+            ),
             networkPolicy=closed(
                 enabled=FLAG,
                 ingressFrom=OBJECTS,

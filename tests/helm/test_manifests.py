@@ -43,6 +43,16 @@ def parts() -> Iterator[tuple[str, Values]]:
             },
         ),
     )
+    yield (
+        "routed",
+        changed(
+            cpu,
+            {
+                "ingress": {"enabled": True, "host": "e.example.org", "tlsSecret": "e-tls"},
+                "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},
+            },
+        ),
+    )
     yield "claimed GPU", changed(gpu, {"triton.gpu": {"resourceClaimTemplate": "one-gpu"}})
     yield "MIG", changed(gpu, {"triton.gpu": {"resourceName": "nvidia.com/mig-1g.10gb"}})
     yield (
@@ -100,7 +110,7 @@ def deployments(manifests: list[Manifest]) -> list[Manifest]:
     return [one for one in manifests if one["kind"] == "Deployment"]
 
 
-CUSTOM = {"ServiceMonitor", "ScaledObject"}
+CUSTOM = {"ServiceMonitor", "ScaledObject", "HTTPRoute"}
 
 
 @pytest.mark.parametrize("kubernetes", ["1.30", "1.33", "1.37"])
@@ -387,6 +397,23 @@ def test_operations_never_share_a_service_with_calls() -> None:
     operations = pick(manifests, "Service", "-gateway-operations")["spec"]
     assert [port["name"] for port in calls["ports"]] == ["http"]
     assert (calls["type"], operations["type"]) == ("LoadBalancer", "ClusterIP")
+
+
+def test_callers_come_by_an_ingress_or_a_route_if_asked_for() -> None:
+    manifests = render(VARIANTS["routed"])
+    service = pick(manifests, "Service", "-gateway")
+    (rule,) = pick(manifests, "Ingress")["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    assert path["backend"]["service"] == {
+        "name": service["metadata"]["name"],
+        "port": {"name": service["spec"]["ports"][0]["name"]},
+    }
+    (rule,) = pick(manifests, "HTTPRoute")["spec"]["rules"]
+    assert rule["backendRefs"] == [{"name": service["metadata"]["name"], "port": 80}]
+    timeout = VARIABLES["timeout_seconds"].default
+    assert isinstance(timeout, float)
+    assert int(rule["timeouts"]["request"].removesuffix("s")) > timeout
+    assert not {"Ingress", "HTTPRoute"} & {one["kind"] for one in render(worked("cpu"))}
 
 
 def metrics_of_the_documentation() -> set[str]:

@@ -79,6 +79,9 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"triton.startupMinutes": 0}, "startupMinutes"),
     ({"triton.autoscaling": {"kind": "hpa"}}, "kind"),
     ({"networkPolicy.nodeCIDRs": ["10.0.0.1"]}, "nodeCIDRs"),
+    ({"ingress": {"enabled": True}}, "host"),
+    ({"httpRoute": {"enabled": True}}, "parentRefs"),
+    ({"httpRoute": {"timeout": "60"}}, "timeout"),
     ({"monitoring": {"serviceMonitor": {"enabled": True}}}, "metricsFrom"),
     ({"test": {"apiKeySecret": {"name": "a"}}}, "apiKeySecret"),
 ]
