@@ -431,11 +431,12 @@ def test_triggers_ask_for_documented_metrics_of_this_release_alone() -> None:
         assert metadata["ignoreNullValues"] == "false"
     fallback = pick(render(worked("autoscaling")), "ScaledObject")["spec"]["fallback"]
     assert fallback["behavior"] == "currentReplicasIfHigher"
-    thresholds = [
-        float(one["metadata"]["threshold"])
-        for one in pick(render(worked("autoscaling")), "ScaledObject")["spec"]["triggers"]
-    ]
-    assert thresholds == pytest.approx([0.7 * 100000, 100000])
+
+
+def test_thresholds_follow_the_capacity_of_a_pod() -> None:
+    values = changed(worked("autoscaling"), {"triton.capacityTokensPerSecond": 1_760_000})
+    triggers = pick(render(values), "ScaledObject")["spec"]["triggers"]
+    assert [one["metadata"]["threshold"] for one in triggers] == ["1232000", "1760000"]
 
 
 def test_monitors_scrape_ports_of_services() -> None:
