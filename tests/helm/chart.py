@@ -63,20 +63,30 @@ def pick(manifests: list[Manifest], kind: str, suffix: str = "") -> Manifest:
     return found
 
 
+def deployments(manifests: list[Manifest]) -> list[Manifest]:
+    """Gateway and Triton, in this order."""
+    return [one for one in manifests if one["kind"] == "Deployment"]
+
+
 def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
     """Name and spec of every pod, of templates and of tests."""
     for one in manifests:
         if one["kind"] == "Pod":
             yield one["metadata"]["name"], one["spec"]
-        elif "template" in one["spec"] if "spec" in one else False:
+        elif "template" in one.get("spec", {}):
             yield one["metadata"]["name"], one["spec"]["template"]["spec"]
+
+
+def container_of(manifests: list[Manifest], suffix: str) -> Manifest:
+    """The one container of a Deployment."""
+    template = pick(manifests, "Deployment", suffix)["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    return container
 
 
 def environment(manifests: list[Manifest]) -> dict[str, str]:
     """Variables of the gateway; of a secret where it is."""
-    (container,) = pick(manifests, "Deployment", "-gateway")["spec"]["template"]["spec"][
-        "containers"
-    ]
+    container = container_of(manifests, "-gateway")
     names = [one["name"] for one in container["env"]]
     assert len(set(names)) == len(names)
     return {

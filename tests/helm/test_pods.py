@@ -15,7 +15,7 @@ import pytest
 
 from gateway.local.triton_process import TritonProcess, free_ports
 from tests.gateway.fake_gateway import run_fake_gateway
-from tests.helm.chart import Manifest, changed, environment, pick, render, worked
+from tests.helm.chart import Manifest, changed, container_of, environment, pick, render, worked
 from tests.triton.conftest import TOY_CONFIG, TOY_MODEL
 
 DIGEST_OF_KEY = "sha256:2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"  # "key"
@@ -44,9 +44,7 @@ def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def liveness() -> str:
-    (container,) = pick(render(worked("cpu")), "Deployment", "-triton")["spec"]["template"]["spec"][
-        "containers"
-    ]
+    container = container_of(render(worked("cpu")), "-triton")
     return script(container, container["livenessProbe"]["exec"]["command"])
 
 
@@ -150,9 +148,7 @@ class ChartTriton(TritonProcess):
         program, *own = super()._command(backends)
         places = ("address", "directory", "port=", "prefix", "--model-repository")
         here = [one for one in own if any(place in one for place in places)]
-        (container,) = pick(render(worked("cpu")), "Deployment", "-triton")["spec"]["template"][
-            "spec"
-        ]["containers"]
+        container = container_of(render(worked("cpu")), "-triton")
         given = [one for one in container["args"] if not any(place in one for place in places)]
         return [program, *given, *here]
 

@@ -1,0 +1,239 @@
+"""What each part of the chart is for."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from gateway.settings import VARIABLES
+from tests.helm.chart import (
+    Manifest,
+    Values,
+    changed,
+    container_of,
+    deployments,
+    pick,
+    pod_specs,
+    render,
+    worked,
+)
+from tests.helm.variants import VARIANTS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_no_pod_chooses_a_user_or_holds_a_token() -> None:
+    """OpenShift gives a user to each namespace, and nothing here asks the API server."""
+    for _, spec in pod_specs(render(worked("gpu"))):
+        assert set(spec["securityContext"]) == {"runAsNonRoot", "seccompProfile"}
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+
+
+def test_scheduling_reaches_every_pod() -> None:
+    for name, spec in pod_specs(render(VARIANTS["scheduled"])):
+        assert spec["nodeSelector"] == {"pool": "one"}, name
+        assert {"key": "pool", "operator": "Exists"} in spec["tolerations"]
+        assert (spec["priorityClassName"], spec["runtimeClassName"]) == ("high", "gvisor")
+        assert spec["securityContext"]["fsGroup"] == 5678
+        assert "topologySpreadConstraints" not in spec
+
+
+def test_pull_secrets_reach_every_pod() -> None:
+    for _, spec in pod_specs(render({**worked("cpu"), "imagePullSecrets": [{"name": "pull"}]})):
+        assert spec["imagePullSecrets"] == [{"name": "pull"}]
+
+
+def test_names_fit_for_long_releases() -> None:
+    for one in render({**worked("cpu"), "fullnameOverride": "a" * 63}):
+        assert len(one["metadata"]["name"]) <= 63
+
+
+def test_a_single_pod_has_no_budget_that_would_block_a_drain() -> None:
+    kinds = [one["kind"] for one in render(worked("gpu"))]
+    assert "PodDisruptionBudget" not in kinds
+    assert [one["kind"] for one in render(worked("cpu"))].count("PodDisruptionBudget") == 2
+
+
+def test_no_replicas_beside_an_autoscaler() -> None:
+    scaled, fixed = render(worked("autoscaling")), render(worked("cpu"))
+    assert ["replicas" in one["spec"] for one in deployments(scaled)] == [False, False]
+    assert [one["spec"]["replicas"] for one in deployments(fixed)] == [2, 2]
+    for kind, suffix in (("HorizontalPodAutoscaler", "-gateway"), ("ScaledObject", "-triton")):
+        target = pick(scaled, kind)["spec"]["scaleTargetRef"]["name"]
+        assert target == pick(scaled, "Deployment", suffix)["metadata"]["name"]
+
+
+def test_grace_is_longer_than_stopping_takes() -> None:
+    """docs/operations.md: drain, timeout and 3 seconds; of Triton preStop and exit timeout."""
+    values = changed(worked("cpu"), {"gateway.config": {"timeoutSeconds": 90.5, "drainSeconds": 7}})
+    manifests = render(values)
+    gateway, triton = (one["spec"]["template"]["spec"] for one in deployments(manifests))
+    assert gateway["terminationGracePeriodSeconds"] > 7 + 90.5 + 3
+    (container,) = triton["containers"]
+    asleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    exit_timeout = int(argument(container, "--exit-timeout-secs"))
+    assert exit_timeout > 90.5
+    assert triton["terminationGracePeriodSeconds"] >= asleep + exit_timeout + 5
+
+
+def test_grace_knows_the_timeout_of_the_gateway() -> None:
+    spec = pick(render(worked("cpu")), "Deployment", "-gateway")["spec"]["template"]["spec"]
+    timeout = VARIABLES["timeout_seconds"].default
+    assert isinstance(timeout, float)
+    assert spec["terminationGracePeriodSeconds"] > 10 + timeout + 3
+
+
+def test_the_gateway_finds_every_triton() -> None:
+    """A Service with an address of its own would be one Triton to it."""
+    assert pick(render(worked("cpu")), "Service", "-triton-headless")["spec"]["clusterIP"] == "None"
+
+
+def argument(container: Manifest, name: str) -> str:
+    """Value of one of the arguments of tritonserver."""
+    (found,) = (one for one in container["args"] if one.startswith(f"{name}="))
+    return found.partition("=")[2]
+
+
+def triton_of(values: Values) -> Manifest:
+    return container_of(render(values), "-triton")
+
+
+def test_a_rollout_of_gpus_needs_no_spare_one() -> None:
+    spec = pick(render(worked("gpu")), "Deployment", "-triton")["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert spec["minReadySeconds"] == 5
+    gateway = pick(render(worked("gpu")), "Deployment", "-gateway")["spec"]
+    assert gateway["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_devices_come_from_a_plugin_or_a_claim() -> None:
+    assert triton_of(worked("gpu"))["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert "nvidia.com/gpu" not in str(triton_of(worked("cpu")))
+    claimed = pick(render(VARIANTS["claimed GPU"]), "Deployment", "-triton")
+    pod = claimed["spec"]["template"]["spec"]
+    assert pod["resourceClaims"] == [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]
+    assert pod["containers"][0]["resources"]["claims"] == [{"name": "gpu"}]
+    assert "nvidia.com/gpu" not in str(pod["containers"])
+
+
+def test_gpu_metrics_are_off_where_triton_has_none() -> None:
+    flags = {
+        name: argument(triton_of(values), "--allow-gpu-metrics")
+        for name, values in [
+            ("gpu", worked("gpu")),
+            ("cpu", worked("cpu")),
+            ("mig", VARIANTS["MIG"]),
+        ]
+    }
+    assert flags == {"gpu": "true", "cpu": "false", "mig": "false"}
+
+
+def test_loading_may_take_the_minutes_that_are_given() -> None:
+    container = triton_of(changed(worked("gpu"), {"triton.startupMinutes": 25}))
+    probe = container["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 25 * 60
+    assert not [key for key in container if "initialDelay" in str(container[key])]
+
+
+def test_the_model_is_mounted_read_only_from_an_image_or_a_claim() -> None:
+    for name, source in (("gpu", "image"), ("cpu", "persistentVolumeClaim")):
+        manifests = render(changed(worked(name), {"model.path": "models/one"}))
+        spec = pick(manifests, "Deployment", "-triton")["spec"]["template"]["spec"]
+        (volume,) = (one for one in spec["volumes"] if one["name"] == "repository")
+        assert source in volume
+        (container,) = spec["containers"]
+        assert {"name": "repository", "mountPath": "/repository", "readOnly": True} in container[
+            "volumeMounts"
+        ]
+        assert argument(container, "--model-repository") == "/repository/models/one"
+
+
+def test_a_digest_wins_over_a_tag_and_the_version_is_the_default() -> None:
+    digest = "sha256:" + "a" * 64
+    images = {"tag": "2", "digest": ""}, {"tag": "2", "digest": digest}, {"tag": "", "digest": ""}
+    found = []
+    for image in images:
+        changes = {f"triton.image.{key}": value for key, value in image.items()}
+        found.append(triton_of(changed(worked("cpu"), changes))["image"])
+    name = "registry.example.org/triton-embeddings/triton-cpu"
+    assert found == [f"{name}:2", f"{name}@{digest}", f"{name}:0.1.0"]
+
+
+def test_triton_reaches_nothing_and_only_gateways_reach_it() -> None:
+    manifests = render(worked("cpu"))
+    spec = pick(manifests, "NetworkPolicy", "-triton")["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert "egress" not in spec
+    gateway = pick(manifests, "Deployment", "-gateway")["spec"]["selector"]
+    assert spec["ingress"] == [
+        {"ports": [{"port": "grpc", "protocol": "TCP"}], "from": [{"podSelector": gateway}]}
+    ]
+
+
+def test_nobody_reads_metrics_unless_named() -> None:
+    """A rule without peers would let everybody in."""
+    for name in ("cpu", "watched"):
+        spec = pick(render(VARIANTS.get(name, worked("cpu"))), "NetworkPolicy", "-gateway")["spec"]
+        (rule,) = (one for one in spec["ingress"] if one["ports"][0]["port"] == "operations")
+        assert len(rule["from"]) == {"cpu": 1, "watched": 3}[name]
+
+
+def test_policies_can_be_left_to_others() -> None:
+    assert "NetworkPolicy" not in [one["kind"] for one in render(VARIANTS["open"])]
+
+
+def test_operations_never_share_a_service_with_calls() -> None:
+    manifests = render(changed(worked("cpu"), {"gateway.service": {"type": "LoadBalancer"}}))
+    calls = pick(manifests, "Service", "-gateway")["spec"]
+    operations = pick(manifests, "Service", "-gateway-operations")["spec"]
+    assert [port["name"] for port in calls["ports"]] == ["http"]
+    assert (calls["type"], operations["type"]) == ("LoadBalancer", "ClusterIP")
+
+
+def test_callers_come_by_an_ingress_or_a_route_if_asked_for() -> None:
+    manifests = render(VARIANTS["routed"])
+    service = pick(manifests, "Service", "-gateway")
+    (rule,) = pick(manifests, "Ingress")["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    assert path["backend"]["service"] == {
+        "name": service["metadata"]["name"],
+        "port": {"name": service["spec"]["ports"][0]["name"]},
+    }
+    (rule,) = pick(manifests, "HTTPRoute")["spec"]["rules"]
+    assert rule["backendRefs"] == [{"name": service["metadata"]["name"], "port": 80}]
+    timeout = VARIABLES["timeout_seconds"].default
+    assert isinstance(timeout, float)
+    assert int(rule["timeouts"]["request"].removesuffix("s")) > timeout
+    assert not {"Ingress", "HTTPRoute"} & {one["kind"] for one in render(worked("cpu"))}
+
+
+def metrics_of_the_documentation() -> set[str]:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    return set(re.findall(r"`(gateway_[a-z_]+)`", text))
+
+
+def test_triggers_ask_for_documented_metrics_of_this_release_alone() -> None:
+    for trigger in pick(render(worked("autoscaling")), "ScaledObject")["spec"]["triggers"]:
+        metadata = trigger["metadata"]
+        (metric,) = re.findall(r"gateway_[a-z_]+", metadata["query"])
+        assert metric in metrics_of_the_documentation()
+        labels = '{namespace="prod",service="e-triton-embeddings-gateway-operations"}'
+        assert labels in metadata["query"]
+        assert metadata["ignoreNullValues"] == "false"
+    fallback = pick(render(worked("autoscaling")), "ScaledObject")["spec"]["fallback"]
+    assert fallback["behavior"] == "currentReplicasIfHigher"
+
+
+def test_thresholds_follow_the_capacity_of_a_pod() -> None:
+    values = changed(worked("autoscaling"), {"triton.capacityTokensPerSecond": 1_760_000})
+    triggers = pick(render(values), "ScaledObject")["spec"]["triggers"]
+    assert [one["metadata"]["threshold"] for one in triggers] == ["1232000", "1760000"]
+
+
+def test_monitors_scrape_ports_of_services() -> None:
+    manifests = render(VARIANTS["watched"])
+    for suffix, service in (("-gateway", "-gateway-operations"), ("-triton", "-triton-headless")):
+        (endpoint,) = pick(manifests, "ServiceMonitor", suffix)["spec"]["endpoints"]
+        ports: list[Any] = pick(manifests, "Service", service)["spec"]["ports"]
+        assert endpoint["port"] in {port["name"] for port in ports}
+    assert "ServiceMonitor" not in [one["kind"] for one in render(worked("cpu"))]

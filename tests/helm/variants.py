@@ -1,0 +1,53 @@
+"""Values that together switch on and off whatever the chart has."""
+
+from tests.helm.chart import WORKED, Manifest, Values, changed, worked
+
+_METRICS: list[Manifest] = [{"namespaceSelector": {}}]
+_TLS_FILES = {"tlsCertFile": "/tls/tls.crt", "tlsKeyFile": "/tls/tls.key"}
+_POD = {
+    "podAnnotations": {"a": "b"},
+    "podLabels": {"app.kubernetes.io/component": "other", "team": "search"},
+    "podSecurityContext": {"runAsUser": 1234, "fsGroup": 5678},
+    "extraEnv": [{"name": "OTEL_SDK_DISABLED", "value": "true"}],
+    "scheduling": {
+        "nodeSelector": {"pool": "one"},
+        "tolerations": [{"key": "pool", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "high",
+        "runtimeClassName": "gvisor",
+        "topologySpread": False,
+    },
+}
+
+# What is changed of the worked values for CPUs, or for one GPU.
+_OF_CPU: dict[str, Values] = {
+    "open": {"gateway.auth": {"mode": "off"}, "networkPolicy.enabled": False},
+    "watched": {
+        "networkPolicy": {"metricsFrom": _METRICS, "nodeCIDRs": ["10.0.0.0/8"]},
+        "monitoring": {"serviceMonitor": {"enabled": True, "labels": {"release": "p"}}},
+    },
+    "routed": {
+        "ingress": {"enabled": True, "host": "e.example.org", "tlsSecret": "e-tls"},
+        "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},
+    },
+    "TLS": {
+        "gateway.config": _TLS_FILES,
+        "gateway.extraVolumes": [{"name": "tls", "secret": {"secretName": "tls"}}],
+        "gateway.extraVolumeMounts": [{"name": "tls", "mountPath": "/tls", "readOnly": True}],
+    },
+}
+_OF_GPU: dict[str, Values] = {
+    "claimed GPU": {"triton.gpu": {"resourceClaimTemplate": "one-gpu"}},
+    "MIG": {"triton.gpu": {"resourceName": "nvidia.com/mig-1g.10gb"}},
+    "scheduled": {
+        f"{component}.{key}": value
+        for component in ("gateway", "triton")
+        for key, value in _POD.items()
+    },
+}
+
+VARIANTS: dict[str, Values] = {
+    **{file.stem: worked(file.stem.removesuffix("-values")) for file in WORKED},
+    **{name: changed(worked("cpu"), changes) for name, changes in _OF_CPU.items()},
+    **{name: changed(worked("gpu"), changes) for name, changes in _OF_GPU.items()},
+}
