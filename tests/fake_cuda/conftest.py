@@ -1,5 +1,6 @@
 """Makes the environment and the libraries of the fake CUDA before the first test needs them."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -15,16 +16,19 @@ TARGET = "build/fake_cuda/built"
 
 @pytest.fixture(scope="session", autouse=True)
 def fake_cuda() -> None:
-    """Does nothing where they are up to date."""
+    """Does nothing where they are up to date; of several workers one makes them."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
-    made = subprocess.run(
-        ["make", f"PYTHON={sys.executable}", TARGET],  # noqa: S607
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (ROOT / "build" / "fake_cuda.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = subprocess.run(
+            ["make", f"PYTHON={sys.executable}", TARGET],  # noqa: S607
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if made.returncode != 0:
         pytest.fail(
             f"`make {TARGET}` failed; it needs onnxruntime-gpu from PyPI, g++ and nm:\n"
