@@ -155,7 +155,7 @@ class Settings:
         "Seconds of work that may be in flight, at the rate of late while calls had to wait; more"
         " gets 429 at once, and a key its share as above. Near `GATEWAY_TIMEOUT_SECONDS` and an"
         " overloaded service times out more than it answers; low refuses bursts that it could do.",
-    ] = 25.0
+    ] = 20.0
     chunk_tokens: Annotated[
         int,
         "Estimated tokens of one Triton request. Higher mixes callers less, lower costs overhead"
