@@ -146,7 +146,7 @@ class Ledger:
         seconds_per_token = self._capacity.seconds_per_token()
         if not seconds_per_token:
             return most
-        return min(most, max(int(self._max_wait_seconds / seconds_per_token), self._least_tokens))
+        return int(min(most, max(self._max_wait_seconds / seconds_per_token, self._least_tokens)))
 
     def _answered(self, key: bytes, tokens: int) -> None:
         self._at_triton[key] -= tokens

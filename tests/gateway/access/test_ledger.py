@@ -374,3 +374,13 @@ def test_a_rate_is_forgotten_when_more_is_done_and_never_the_limit(clock: Clock)
     with pytest.raises(Overloaded):
         ledger.open(ANN).admit(1000)
     ledger.open(ANN).admit(400)
+
+
+def test_without_a_longest_wait_the_limit_holds_alone(clock: Clock) -> None:
+    ledger = Ledger(max_bytes=1, max_tokens=1000, small_tokens=1, clock=clock)
+    entry = ledger.open(ANN)
+    entry.admit(100)
+    entry.send(10)
+    clock.now += 1
+    entry.answered(10)
+    ledger.open(BEN).admit(400)
