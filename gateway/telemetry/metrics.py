@@ -58,6 +58,36 @@ class Metrics:
     ) -> None:
         self.registry = CollectorRegistry()
         self._triton_up = triton_up
+        self._declare_requests()
+        self._declare_work()
+        self._declare_keys(key_file_valid, key_file_loaded)
+        self._declare_cache()
+        self._declare_stages()
+        for readings in (
+            Readings("gauge", held_bytes, "gateway_held_bytes",
+                     "Bytes of bodies, texts and embeddings of calls in flight.", "key",
+                     returns_to_zero=True),
+            Readings("gauge", held_tokens, "gateway_held_tokens",
+                     "Estimated tokens that wait here or that Triton has, whoever is left to hear.",
+                     "key", "stage", returns_to_zero=True),
+            Readings("gauge", waiting_tokens, "gateway_waiting_tokens",
+                     "Estimated tokens of chunks that wait for their turn at Triton.", "lane",
+                     returns_to_zero=True),
+            Readings("gauge", triton_tokens, "gateway_triton_tokens",
+                     "Estimated tokens of chunks that Triton has.", "lane", returns_to_zero=True),
+            Readings("gauge", capacity_tokens, "gateway_capacity_tokens",
+                     "Estimated tokens that the Tritons would be given now.", "model", "lane"),
+            Readings("gauge", triton_up, "gateway_triton_up",
+                     "Whether a Triton is asked, for all of its models.", "triton"),
+            Readings("gauge", triton_outstanding_tokens, "gateway_triton_outstanding_tokens",
+                     "Estimated tokens that one Triton has.", "triton"),
+            Readings("counter", retries, "gateway_retries",
+                     "Chunks that a Triton has lost, sent to another one or refused.",
+                     "reason", "result"),
+        ):  # fmt: skip
+            self.registry.register(readings)
+
+    def _declare_requests(self) -> None:
         self.requests = self._by_labels(
             Counter, "gateway_requests", "Answered requests.", ("route", "status")
         )
@@ -76,6 +106,20 @@ class Metrics:
             "Requests received and unanswered.",
             registry=self.registry,
         )
+        self.upstream_errors = self._by_labels(
+            Counter,
+            "gateway_upstream_errors",
+            "Calls that failed at Triton or for want of capacity.",
+            ("code",),
+        )
+        self.rejected = self._by_labels(
+            Counter,
+            "gateway_rejected",
+            "Requests answered with an error, by its code.",
+            ("reason", "model"),
+        )
+
+    def _declare_work(self) -> None:
         self.texts = self._by_labels(Counter, "gateway_texts", "Texts embedded.", ("model",))
         self.tokens = self._by_labels(
             Counter,
@@ -91,32 +135,18 @@ class Metrics:
                 ("tokens", "Tokens of these calls, as reported in usage."),
             )
         )
+
+    def _declare_keys(self, is_valid: Callable[[], bool], loaded_at: Callable[[], float]) -> None:
         for name, meaning, read in (
             (
                 "valid",
                 "Whether the keys that are let in are those of the key file.",
-                key_file_valid,
+                is_valid,
             ),
-            ("loaded_timestamp_seconds", "When the key file was taken up last.", key_file_loaded),
+            ("loaded_timestamp_seconds", "When the key file was taken up last.", loaded_at),
         ):
             gauge = Gauge(f"gateway_key_file_{name}", meaning, registry=self.registry)
             gauge.set_function(read)
-        self.cache_hits = self._by_labels(
-            Counter, "gateway_cache_hits", "Texts that were not computed again.", ("model",)
-        )
-        self.cache_misses = self._by_labels(
-            Counter, "gateway_cache_misses", "Texts that had to be computed.", ("model",)
-        )
-        self.cache_errors = Counter(
-            "gateway_cache_errors",
-            "Look-ups and records of calls that Redis did not answer.",
-            registry=self.registry,
-        )
-        self.cache_bytes = Gauge(
-            "gateway_cache_bytes",
-            "Held by the cache in the memory of this process.",
-            registry=self.registry,
-        )
         self.rate_limited = self._by_labels(
             Counter,
             "gateway_rate_limited",
@@ -133,18 +163,26 @@ class Metrics:
             "Whether Redis counts for the limits of keys, rather than this process alone.",
             registry=self.registry,
         )
-        self.upstream_errors = self._by_labels(
-            Counter,
-            "gateway_upstream_errors",
-            "Calls that failed at Triton or for want of capacity.",
-            ("code",),
+
+    def _declare_cache(self) -> None:
+        self.cache_hits = self._by_labels(
+            Counter, "gateway_cache_hits", "Texts that were not computed again.", ("model",)
         )
-        self.rejected = self._by_labels(
-            Counter,
-            "gateway_rejected",
-            "Requests answered with an error, by its code.",
-            ("reason", "model"),
+        self.cache_misses = self._by_labels(
+            Counter, "gateway_cache_misses", "Texts that had to be computed.", ("model",)
         )
+        self.cache_errors = Counter(
+            "gateway_cache_errors",
+            "Look-ups and records of calls that Redis did not answer.",
+            registry=self.registry,
+        )
+        self.cache_bytes = Gauge(
+            "gateway_cache_bytes",
+            "Held by the cache in the memory of this process.",
+            registry=self.registry,
+        )
+
+    def _declare_stages(self) -> None:
         self._stage = Histograms(
             self.registry,
             "gateway_stage_seconds",
@@ -169,29 +207,6 @@ class Metrics:
             ("model", "triton"),
             TOKENS_BUCKETS,
         )
-        self._readings = [
-            _Gauges(self.registry, held_bytes, "gateway_held_bytes",
-                    "Bytes of bodies, texts and embeddings of calls in flight.", "key"),
-            _Gauges(self.registry, held_tokens, "gateway_held_tokens",
-                    "Estimated tokens that wait here or that Triton has, whoever is left to hear.",
-                    "key", "stage"),
-            _Gauges(self.registry, waiting_tokens, "gateway_waiting_tokens",
-                    "Estimated tokens of chunks that wait for their turn at Triton.", "lane"),
-            _Gauges(self.registry, triton_tokens, "gateway_triton_tokens",
-                    "Estimated tokens of chunks that Triton has.", "lane"),
-        ]  # fmt: skip
-        for readings in (
-            Readings("gauge", capacity_tokens, "gateway_capacity_tokens",
-                     "Estimated tokens that the Tritons would be given now.", "model", "lane"),
-            Readings("gauge", triton_up, "gateway_triton_up",
-                     "Whether a Triton is asked, for all of its models.", "triton"),
-            Readings("gauge", triton_outstanding_tokens, "gateway_triton_outstanding_tokens",
-                     "Estimated tokens that one Triton has.", "triton"),
-            Readings("counter", retries, "gateway_retries",
-                     "Chunks that a Triton has lost, sent to another one or refused.",
-                     "reason", "result"),
-        ):  # fmt: skip
-            self.registry.register(readings)
 
     def _by_labels(
         self, kind: type[T], name: str, meaning: str, labels: tuple[str, ...], **options: Any
@@ -226,26 +241,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """All instruments in Prometheus' text format."""
-        for gauges in self._readings:
-            gauges.update()
         tritons = self._triton_up()
         for histograms in (self._chunk_seconds, self._chunk_tokens):  # pods come and go for years
             histograms.keep(lambda labels: labels[1:] in tritons)
         return generate_latest(self.registry)
-
-
-class _Gauges:
-    """Gauges of one name that are read when they are asked for; what is not told is 0."""
-
-    def __init__(
-        self, registry: CollectorRegistry, read: Reading, name: str, meaning: str, *labels: str
-    ) -> None:
-        self._read = read
-        self._gauge = Gauge(name, meaning, labels, registry=registry)
-        self._known: set[tuple[str, ...]] = set()
-
-    def update(self) -> None:
-        readings = self._read()
-        self._known.update(readings)
-        for labels in self._known:
-            self._gauge.labels(*labels).set(readings.get(labels, 0))

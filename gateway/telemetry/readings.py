@@ -1,7 +1,4 @@
-"""Numbers that stand elsewhere and are read when somebody asks for the metrics.
-
-What is not told any more is gone: Tritons come and go, and each has another address.
-"""
+"""Numbers that stand elsewhere and are read when somebody asks for the metrics."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, TypeAlias
@@ -20,14 +17,31 @@ FAMILIES: dict[Kind, Callable[..., GaugeMetricFamily | CounterMetricFamily]] = {
 
 
 class Readings(Collector):
-    """Gauges, or counters, of one name, by the values of their labels."""
+    """Gauges, or counters, of one name, by the values of their labels.
 
-    def __init__(self, kind: Kind, read: Reading, name: str, meaning: str, *labels: str) -> None:
+    returns_to_zero  what is told no more is 0, as a key that holds nothing; else it is gone, as a
+                     Triton: each new one has another address
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        read: Reading,
+        name: str,
+        meaning: str,
+        *labels: str,
+        returns_to_zero: bool = False,
+    ) -> None:
         self._kind, self._read = kind, read
         self._name, self._meaning, self._labels = name, meaning, labels
+        self._returns_to_zero = returns_to_zero
+        self._zeros: dict[tuple[str, ...], int] = {}
 
     def collect(self) -> Iterator[Metric]:
         family = FAMILIES[self._kind](self._name, self._meaning, labels=self._labels)
-        for labels, number in self._read().items():
+        told = self._read()
+        if self._returns_to_zero:
+            self._zeros.update(dict.fromkeys(told, 0))
+        for labels, number in {**self._zeros, **told}.items():
             family.add_metric(labels, number)
         yield family
