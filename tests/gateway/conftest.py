@@ -10,9 +10,15 @@ from starlette.applications import Starlette
 from gateway import Settings, create_app
 from gateway.api_keys import read_keys
 from tests.fakes import FakeEmbedder
+from tests.gateway.clock import Clock
 
 KEY_LABEL = hashlib.sha256(b"KEY").hexdigest()[:8]
 KEYS = frozenset(entry.digest for entry in read_keys("KEY,SECOND"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture

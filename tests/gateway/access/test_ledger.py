@@ -1,30 +1,14 @@
 """What is held, by whom, and until when; no clock but the test's."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from gateway.access.keys import Caller
 from gateway.access.ledger import Entry, Ledger, Room
 from gateway.errors import Overloaded
+from tests.gateway.clock import Clock
 
 ANN, BEN = Caller(b"\x0a" * 32, "ann"), Caller(b"\x0b" * 32, "ben")
 MIB = 2**20
-
-
-@dataclass
-class Clock:
-    """Seconds, as the test says."""
-
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 def open_ledger(

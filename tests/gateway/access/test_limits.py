@@ -21,6 +21,7 @@ from gateway.redis_client import open_redis
 from gateway.settings import SettingsError
 from load_tests import limits as limits_over_gateways
 from load_tests.redis_server import RedisServer, running_redis
+from tests.gateway.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -37,16 +38,6 @@ def redis() -> Iterator[RedisServer]:
 
 def client_of(server: RedisServer) -> Any:
     return open_redis(Settings(auth="off", redis_url=server.url), TIMEOUT_SECONDS)
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @asynccontextmanager

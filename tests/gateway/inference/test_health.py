@@ -17,18 +17,11 @@ from gateway.errors import (
 )
 from gateway.inference import health as module
 from gateway.inference.health import Health
+from tests.gateway.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
 AWAY = TritonUnavailable("Triton is away")
-
-
-@dataclass
-class Clock:
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass
@@ -49,11 +42,6 @@ class Model:
 
     def is_busy(self, ensemble: str) -> bool:
         return self.busy
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

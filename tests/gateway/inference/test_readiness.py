@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
 import pytest
 
@@ -13,24 +12,12 @@ from gateway.inference.embedder import Ensemble, Repository
 from gateway.inference.health import Health
 from gateway.inference.readiness import Readiness, describe
 from tests.fakes import ENSEMBLE, MODEL, PARAMETERS, FakeEmbedder
+from tests.gateway.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
 OURS = Ensemble(ENSEMBLE, parameters=PARAMETERS)
 LOADING = Ensemble("b", "loading"), Ensemble("b@0123456789ab-encoder", "loading")
-
-
-@dataclass
-class Clock:
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

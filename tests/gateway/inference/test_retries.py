@@ -1,23 +1,9 @@
 """How much is retried, by a clock that the test moves."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from gateway.inference.retries import RetryBudget
-
-
-@dataclass
-class Clock:
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.gateway.clock import Clock
 
 
 @pytest.fixture

@@ -4,22 +4,15 @@ from pathlib import Path
 
 from gateway.usage.log import UsageLog, Use
 from gateway.usage.record import Record, read_line
+from tests.gateway.clock import Clock
 
 MORNING = 1_795_680_000.0  # 2026-11-26T08:00:00Z
 
 
-class Clock:
-    """Seconds since 1970, as a test wants them."""
-
-    def __init__(self, now: float = MORNING) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def open_log(folder: Path, clock: Clock | None = None, file_bytes: int = 10**9) -> UsageLog:
-    return UsageLog(folder, file_bytes=file_bytes, sync_seconds=0.001, clock=clock or Clock())
+    return UsageLog(
+        folder, file_bytes=file_bytes, sync_seconds=0.001, clock=clock or Clock(MORNING)
+    )
 
 
 def use(tokens: int = 1, **changed: str) -> Use:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from gateway.usage import log as module
-from tests.gateway.usage.logs import MORNING, Clock, files, open_log, records, tokens, use
+from tests.gateway.clock import Clock
+from tests.gateway.usage.logs import MORNING, files, open_log, records, tokens, use
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +52,7 @@ def test_nothing_is_in_the_folder_before_the_first_call(tmp_path: Path) -> None:
 
 
 def test_every_record_has_its_own_identity(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(MORNING)
     first = open_log(tmp_path, clock)
     clock.now += 0.001
     second = open_log(tmp_path, clock)
@@ -72,7 +73,7 @@ def test_a_file_is_for_its_owner_and_group(tmp_path: Path) -> None:
 
 
 def test_a_new_file_is_begun_by_size_and_by_day(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(MORNING)
     log = open_log(tmp_path, clock, file_bytes=300)
     for moment in (0, 1, 2, DAY, DAY + 1, 0):  # set back at the end
         clock.now = MORNING + moment
@@ -108,7 +109,7 @@ def test_a_full_disk_stops_nothing_and_loses_nothing(
 
 
 def test_records_that_wait_go_to_the_file_of_their_day(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(MORNING)
     log = open_log(tmp_path, clock)
     with full_disk(0):
         log.write(use(1))

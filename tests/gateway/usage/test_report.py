@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from gateway.usage.report import FIELDS, Sums, add_up, find_files
-from tests.gateway.usage.logs import MORNING, Clock, files, open_log, use
+from tests.gateway.clock import Clock
+from tests.gateway.usage.logs import MORNING, files, open_log, use
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two keys, two models, over two days, by two processes one of which was sent back in time."""
-    clock = Clock()
+    clock = Clock(MORNING)
     path = tmp_path / "log"
     path.mkdir()
     for run in range(2):
