@@ -25,6 +25,9 @@ BIG_SHARE = 1.0
 SMALL_SHARE = 3.0
 # Bytes up to which a body counts as small: 64 questions of a kilobyte.
 SMALL_BYTES = 64 * 1024
+# Of what is answered, what small calls get at least while big ones fill their lane: by the windows
+# of both.
+SMALL_LANE_SHARE = 1 / 3
 # Seconds of work after which an answer counts a third for the rate.
 RATE_HORIZON_SECONDS = 10.0
 
@@ -75,8 +78,8 @@ class Ledger:
     max_bytes   of bodies, texts and embeddings held at once
     max_tokens  estimated tokens that wait or that Triton has, for each Triton that is well
     tritons     how many those are
-    max_wait_seconds  for which no more may wait than is answered in that time
-    least_tokens      that may wait however long they take
+    max_wait_seconds  of each lane no more may wait than it gets answered in that time
+    least_tokens      of each lane that may wait however long they take
     small_tokens  up to which a call counts as small
     name_of     what metrics call the key of a digest
     clock       seconds
@@ -97,6 +100,10 @@ class Ledger:
         self._bytes = Room(max_bytes, SMALL_BYTES)
         self._tokens = Room(max_tokens, small_tokens)
         self._max_tokens = max_tokens
+        self._small_tokens = small_tokens
+        # What small calls hold and what the others do: those have a lane of their own each.
+        self._small_lane = Room(max_tokens, small_tokens)
+        self._big_lane = Room(max_tokens, small_tokens)
         self._tritons = tritons
         self._max_wait_seconds = max_wait_seconds
         self._least_tokens = least_tokens
@@ -127,37 +134,52 @@ class Ledger:
         if not self._bytes.take(key, more, before):
             raise Overloaded("too many bytes are held, try again", self._retry_after())
 
-    def _admit(self, key: bytes, tokens: int) -> None:
+    def _lane_of(self, tokens: int) -> Room:
+        """What all calls hold that take the lane of a call of so many tokens."""
+        return self._small_lane if tokens <= self._small_tokens else self._big_lane
+
+    def _admit(self, key: bytes, tokens: int, lane: Room) -> None:
         if not self._tokens.held:
             self._rate.begin()
             self._capacity.begin()
-        self._tokens.size = self._room_tokens()
+        # Several answer as many times faster, so that what waits waits no longer for them.
+        self._tokens.size = self._max_tokens * max(self._tritons(), 1)
+        lane.size = self._lane_tokens(1.0 if lane is self._big_lane else SMALL_LANE_SHARE)
         if not self._tokens.take(key, tokens):
             raise Overloaded("too many tokens are in flight, try again", self._retry_after())
+        if not lane.take(key, tokens):
+            self._tokens.give_back(key, tokens)
+            raise Overloaded("too many tokens wait already, try again", self._retry_after())
         self._waiting_tokens += tokens
 
-    def _room_tokens(self) -> int:
-        """What may be held now.
+    def _lane_tokens(self, share: float) -> int:
+        """What may be held of one lane.
 
         Calls that wait share what is done, so of more than can be answered in time hardly one is.
+
+        share  of what is answered, that the lane gets at least
         """
-        # Several answer as many times faster, so that what waits waits no longer for them.
-        most = self._max_tokens * max(self._tritons(), 1)
+        most = self._tokens.size
         seconds_per_token = self._capacity.seconds_per_token()
         if not seconds_per_token:
             return most
-        return int(min(most, max(self._max_wait_seconds / seconds_per_token, self._least_tokens)))
+        in_time = share * self._max_wait_seconds / seconds_per_token
+        return int(min(most, max(in_time, self._least_tokens)))
 
-    def _answered(self, key: bytes, tokens: int) -> None:
+    def _answered(self, key: bytes, tokens: int, lane: Room) -> None:
         self._at_triton[key] -= tokens
         if not self._at_triton[key]:
             del self._at_triton[key]
-        self._tokens.give_back(key, tokens)
+        self._give_back(key, tokens, lane)
         self._rate.note(tokens)
         if self._waiting_tokens:
             self._capacity.note(tokens)
         else:
             self._capacity.begin()
+
+    def _give_back(self, key: bytes, tokens: int, lane: Room) -> None:
+        self._tokens.give_back(key, tokens)
+        lane.give_back(key, tokens)
 
     def _retry_after(self) -> int:
         """Seconds until what is in flight is answered, at the rate of late."""
@@ -176,6 +198,7 @@ class Entry:
         self._ledger = ledger
         self._bytes = 0
         self._waiting_tokens = 0
+        self._lane = ledger._small_lane  # that of the call, once it is known
 
     def hold(self, total: int) -> None:
         """Sets the bytes that this call holds.
@@ -193,8 +216,9 @@ class Entry:
 
         Raises: Overloaded.
         """
-        self._ledger._admit(self.caller.key, tokens - self._waiting_tokens)
-        self._waiting_tokens = tokens
+        lane = self._lane if self._waiting_tokens else self._ledger._lane_of(tokens)
+        self._ledger._admit(self.caller.key, tokens - self._waiting_tokens, lane)
+        self._lane, self._waiting_tokens = lane, tokens
 
     def send(self, tokens: int) -> None:
         """Notes that Triton has a part of what waited."""
@@ -209,18 +233,19 @@ class Entry:
         and how much is repeated has a bound of its own.
         """
         self._ledger._tokens.take_anyway(self.caller.key, tokens)
+        self._lane.take_anyway(self.caller.key, tokens)
         self._ledger._waiting_tokens += tokens
         self._waiting_tokens += tokens
 
     def answered(self, tokens: int) -> None:
         """Notes that Triton is done with a part of what it had; also after `close`."""
-        self._ledger._answered(self.caller.key, tokens)
+        self._ledger._answered(self.caller.key, tokens, self._lane)
 
     def close(self) -> None:
         """Gives back all but what Triton still has; once more does no harm."""
         self.hold(0)
         if self._waiting_tokens:
-            self._ledger._tokens.give_back(self.caller.key, self._waiting_tokens)
+            self._ledger._give_back(self.caller.key, self._waiting_tokens, self._lane)
             self._ledger._waiting_tokens -= self._waiting_tokens
             self._waiting_tokens = 0
 

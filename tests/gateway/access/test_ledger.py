@@ -340,10 +340,50 @@ def test_however_slow_it_is_some_may_wait(clock: Clock) -> None:
         clock.now += 100
         entry.answered(1)
     entry.close()
-    ledger.open(ANN).admit(1)
+    ledger.open(ANN).admit(2)
     with pytest.raises(Overloaded):
         ledger.open(BEN).admit(31)
     ledger.open(BEN).admit(14)
+
+
+def test_what_waits_of_big_calls_keeps_no_small_one_out(clock: Clock) -> None:
+    ledger = Ledger(
+        max_bytes=1, max_tokens=10_000, small_tokens=1, max_wait_seconds=20, clock=clock
+    )
+    entry = ledger.open(ANN)
+    entry.admit(5000)  # before anything is known of the rate, which is 10
+    entry.send(10)
+    clock.now += 1
+    entry.answered(10)
+    with pytest.raises(Overloaded):
+        ledger.open(BEN).admit(2)
+    for caller in (ANN, BEN):
+        ledger.open(caller).admit(1)
+
+
+def test_small_calls_may_fill_what_their_lane_gets_at_least(clock: Clock) -> None:
+    ledger, entry = saturated_ledger(clock)  # 20 s of 10 tokens, a third of them
+    questions = [ledger.open(caller) for caller in (ANN, BEN) * 100]
+    admitted = 0
+    with pytest.raises(Overloaded):
+        for question in questions:
+            question.admit(1)
+            admitted += 1
+    assert 50 < admitted <= 200 / 3
+    ledger.open(BEN).admit(80)  # a big one has its own lane
+    for question in questions:
+        question.close()
+    entry.close()
+    ledger.open(ANN).admit(1)
+
+
+def test_a_refused_call_leaves_nothing_in_either_lane(clock: Clock) -> None:
+    ledger, entry = saturated_ledger(clock)
+    with pytest.raises(Overloaded):
+        ledger.open(BEN).admit(161)
+    entry.close()
+    assert is_empty(ledger)
+    ledger.open(BEN).admit(200)
 
 
 def test_a_rate_is_forgotten_when_more_is_done_and_never_the_limit(clock: Clock) -> None:
@@ -368,3 +408,17 @@ def test_without_a_longest_wait_the_limit_holds_alone(clock: Clock) -> None:
     clock.now += 1
     entry.answered(10)
     ledger.open(BEN).admit(400)
+
+
+def test_what_is_repeated_stands_in_its_lane_as_often_as_it_is_given_back(clock: Clock) -> None:
+    ledger, entry = saturated_ledger(clock)
+    entry.send(40)
+    entry.repeat(40)
+    entry.send(40)
+    for _ in range(2):
+        clock.now += 4
+        entry.answered(40)
+    entry.close()
+    ledger.open(BEN).admit(200)
+    with pytest.raises(Overloaded):
+        ledger.open(ANN).admit(2)
