@@ -153,8 +153,9 @@ class Settings:
     max_wait_seconds: Annotated[
         float,
         "Seconds of work that may be in flight of each lane, at the rate of late while calls had to"
-        " wait; more gets 429 at once, and a key its share as above. Near `GATEWAY_TIMEOUT_SECONDS` and an"
-        " overloaded service times out more than it answers; low refuses bursts that it could do.",
+        " wait; more gets 429 at once, and a key its share as above. Near"
+        " `GATEWAY_TIMEOUT_SECONDS` and an overloaded service times out more than it answers; low"
+        " refuses bursts that it could do.",
     ] = 20.0
     chunk_tokens: Annotated[
         int,
