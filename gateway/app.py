@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -103,6 +104,11 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
         metrics.watch_certificate(lambda: certificate.expires)
     catalogue = Catalogue(embedder, shares=Shares(settings.revision_shares))
     health = Health()
+    readiness, stopping = Readiness(catalogue, health, embedder), threading.Event()
+    metrics.watch_service(
+        is_ready=lambda: not stopping.is_set() and not readiness.troubles(),
+        model_tritons=catalogue.tritons,
+    )
     app = App(routes=_routes(settings), lifespan=_lifespan)
     app.router.redirect_slashes = False  # some clients drop the body or the key on a redirect
     app.state.gateway = Gateway(
@@ -112,7 +118,7 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
         embedder=embedder,
         catalogue=catalogue,
         health=health,
-        readiness=Readiness(catalogue, health, embedder),
+        readiness=readiness,
         ledger=ledger,
         answers=Lane(settings.max_inflight_bytes // 2),
         estimates=Estimates(),
@@ -121,6 +127,7 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
         meter=Meter(metrics, open_log(settings)),
         vocabulary=find_vocabulary(settings.token_ids),
         certificate=certificate,
+        stopping=stopping,
     )
     return app
 

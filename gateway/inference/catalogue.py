@@ -161,6 +161,15 @@ class Catalogue:
             return dict(self._pending)
         return {"Triton": self._away if self._is_away else "serves no model of ours"}
 
+    def tritons(self) -> Counter[tuple[str, ...]]:
+        """How many Tritons serve each revision of each model, by its id and the revision."""
+        found: Counter[tuple[str, ...]] = Counter()
+        for model in [] if self._is_away else self.models:
+            if model.id not in self._pending:
+                for one in self._editions.get(model.ensemble, [model]):
+                    found[model.id, one.revision] += one.tritons
+        return found
+
     def names_of(self, model: ServedModel) -> list[str]:
         """The names that mean this model and no other."""
         return self._index.names_of(model)

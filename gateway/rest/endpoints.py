@@ -171,6 +171,7 @@ def _prepare(
     request: Request, asked: EmbeddingRequest, model: ServedModel, entry: Entry
 ) -> EmbeddingCall:
     """The call, its bytes held before the prompt is copied to every text."""
+    gateway = _gateway(request)
     prompt = model.prompts.choose(asked.prompt)
     before = heads(prompt, asked.texts, spaced=asked.prompt is not None)
     entry.hold(sum(map(len, before)) + sum(map(len, asked.texts)) + _embedding_bytes(asked, model))
@@ -178,11 +179,14 @@ def _prepare(
     who = model.ensemble, entry.caller.key
     timeline: Timeline = request.state.timeline
     timeline.model, timeline.texts = model.id, len(texts)
+    estimates = gateway.estimates.guess(who, texts, model.max_length)
+    is_small = sum(estimates) <= gateway.settings.small_call_tokens
+    timeline.lane = "interactive" if is_small else "bulk"
     return EmbeddingCall(
         model=model.id,
         ensemble=model.ensemble,
         texts=texts,
-        token_estimates=_gateway(request).estimates.guess(who, texts, model.max_length),
+        token_estimates=estimates,
         number_formats=number_formats_of(asked.formats),
         dimensions=asked.dimensions,
         normalized=asked.normalized,

@@ -102,7 +102,7 @@ class RequestScope:
         route = getattr(scope.get("route"), "name", "unknown")
         self._metrics.requests(route, status).inc()
         self._metrics.duration(route).observe(seconds)
-        self._metrics.observe(timeline)
+        self._metrics.observe(timeline, seconds)
         state = scope["state"]
         key = state["key"].name if "key" in state else "-"
         if key != "-":

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 from gateway.telemetry.histograms import Histograms
 from gateway.telemetry.readings import Reading, Readings
@@ -57,6 +64,7 @@ class Metrics:
         key_file_loaded: Callable[[], float] = float,
     ) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._triton_up = triton_up
         self._declare_requests()
         self._declare_work()
@@ -190,6 +198,13 @@ class Metrics:
             ("stage", "model"),
             STAGE_BUCKETS,
         )
+        self._call_seconds = Histograms(
+            self.registry,
+            "gateway_call_seconds",
+            "From the head of a call to the end of its answer, of calls answered with embeddings.",
+            ("lane", "model"),
+            DURATION_BUCKETS,
+        )
         self._texts_per_call = Histograms(
             self.registry, "gateway_texts_per_call", "Texts of a call.", ("model",), TEXTS_BUCKETS
         )
@@ -215,7 +230,7 @@ class Metrics:
         instrument = kind(name, meaning, labels, registry=self.registry, **options)
         return cache(instrument.labels)
 
-    def observe(self, timeline: Timeline) -> None:
+    def observe(self, timeline: Timeline, seconds: float) -> None:
         """What one request took, when it is over."""
         model = timeline.model
         if timeline.error:
@@ -223,6 +238,8 @@ class Metrics:
         if not model:
             return
         self._texts_per_call.observe(timeline.texts, model)
+        if timeline.dimensions and not timeline.error:
+            self._call_seconds.observe(seconds, timeline.lane, model)
         for stage, seconds in timeline.seconds().items():
             self._stage.observe(seconds, stage, model)
         for inference in timeline.inferences:
@@ -230,6 +247,18 @@ class Metrics:
                 seconds = inference.ended - inference.began
                 self._chunk_seconds.observe(seconds, model, inference.triton)
                 self._chunk_tokens.observe(inference.tokens, model, inference.triton)
+
+    def watch_service(self, is_ready: Callable[[], bool], model_tritons: Reading) -> None:
+        """Shows whether calls are answered, and which Tritons serve which revision."""
+        Gauge(
+            "gateway_ready",
+            "Whether a call of every known model would succeed here.",
+            registry=self.registry,
+        ).set_function(is_ready)
+        self.registry.register(
+            Readings("gauge", model_tritons, "gateway_model_tritons",
+                     "Tritons that serve a revision of a model.", "model", "revision")
+        )  # fmt: skip
 
     def watch_certificate(self, read_expiry: Callable[[], float]) -> None:
         """Shows when it expires."""

@@ -83,6 +83,7 @@ class Timeline:
     """Of one request; only calls for embeddings have stages.
 
     model       its id, empty until it is known that it is served
+    lane        of its chunks, `interactive` or `bulk`
     tokens      as fed to the encoder
     dimensions  of the embeddings, 0 until there are any
     trace       None where nobody wants any
@@ -93,6 +94,7 @@ class Timeline:
     request_id: str
     model: str = ""
     revision: str = ""
+    lane: str = ""
     texts: int = 0
     tokens: int = 0
     dimensions: int = 0

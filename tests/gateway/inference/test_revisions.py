@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.access.keys import Caller
+from gateway.errors import TritonUnavailable
 from gateway.inference.catalogue import Catalogue
 from gateway.inference.embedder import Ensemble, Repository
 from gateway.inference.revisions import Shares, place
@@ -111,6 +112,23 @@ async def test_a_model_of_several_editions_is_one_model() -> None:
     ]
     chosen = [catalogue.choose(model, caller) for caller in CALLERS[:50]]
     assert {("7", 1024), ("8", 512)} == {(one.edition, one.dimensions) for one in chosen}
+
+
+async def test_tritons_are_counted_by_revision_whatever_the_edition() -> None:
+    known = Repository(
+        [
+            ensemble("7", 3, revision="aaa"),
+            ensemble("8", 1, revision="bbb"),
+            ensemble("9", 2, revision="bbb"),
+        ]
+    )
+    embedder = FakeEmbedder(known)
+    catalogue = Catalogue(embedder)
+    await catalogue.refresh()
+    assert {(MODEL, "aaa"): 3, (MODEL, "bbb"): 3} == catalogue.tritons()
+    embedder.repositories = TritonUnavailable("away")
+    await catalogue.refresh()
+    assert {} == catalogue.tritons()
 
 
 async def test_the_main_edition_is_the_one_that_most_callers_get() -> None:

@@ -51,7 +51,9 @@ async def through(address: str, settings: Settings) -> AsyncIterator[httpx.Async
 
 def documented() -> dict[str, set[str]]:
     """Metric → its labels, as the table has them."""
-    rows = re.findall(r"^\| (`gateway_.*?) \| (.*?) ?\| ", DOCUMENT.read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| (`(?:gateway|process)_.*?) \| (.*?) ?\| ", DOCUMENT.read_text(), re.MULTILINE
+    )
     return {
         name: set(WORD.findall(labels)) for names, labels in rows for name in WORD.findall(names)
     }
@@ -125,6 +127,43 @@ async def test_sizes_are_told_by_call_and_by_chunk(
         assert 2 == count(shown[name], model=MODEL, triton=address)
 
 
+async def test_small_calls_are_timed_apart_and_failed_ones_not_at_all(
+    through: httpx.AsyncClient, triton: FakeTriton
+) -> None:
+    await embed(through, "a")
+    await embed(through, *["a b c d e f g h i"] * 200)
+    triton.failure = grpc.StatusCode.UNAVAILABLE, "it stops"
+    await embed(through, "a")
+    told = (await families(through))["gateway_call_seconds"]
+    assert 1 == count(told, lane="interactive", model=MODEL)
+    assert 1 == count(told, lane="bulk", model=MODEL)
+
+
+async def test_readiness_is_told_as_the_probe_tells_it(
+    through: httpx.AsyncClient, triton: FakeTriton
+) -> None:
+    for ready, failure in ((1, None), (0, (grpc.StatusCode.UNAVAILABLE, "it stops"))):
+        triton.failure = failure
+        await embed(through, "a")
+        (sample,) = (await families(through))["gateway_ready"].samples
+        assert ready == sample.value
+        assert (ready == 1) == ((await through.get("/health/ready")).status_code == 200)
+
+
+async def test_a_gateway_that_stops_is_not_ready(through: httpx.AsyncClient) -> None:
+    app = through._transport.app  # type: ignore[attr-defined]
+    await embed(through, "a")
+    app.state.gateway.stopping.set()
+    (sample,) = (await families(through))["gateway_ready"].samples
+    assert 0 == sample.value
+
+
+async def test_tritons_are_counted_by_revision(through: httpx.AsyncClient) -> None:
+    (sample,) = (await families(through))["gateway_model_tritons"].samples
+    assert MODEL == sample.labels["model"]
+    assert 1 == sample.value
+
+
 async def test_what_is_turned_away_is_counted_by_reason(
     client: httpx.AsyncClient, embedder: FakeEmbedder
 ) -> None:
@@ -159,7 +198,7 @@ def test_a_triton_that_is_gone_is_forgotten() -> None:
     for address in ("one:1", "other:1"):
         with timeline.infer(address, texts=1, tokens=3):
             pass
-    metrics.observe(timeline)
+    metrics.observe(timeline, seconds=1.0)
     assert (
         b'gateway_chunk_seconds_count{model="%s",triton="one:1"}' % MODEL.encode()
         in metrics.render()
