@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -84,15 +85,27 @@ def container_of(manifests: list[Manifest], suffix: str) -> Manifest:
     return container
 
 
-def environment(manifests: list[Manifest]) -> dict[str, str]:
-    """Variables of the gateway; of a secret where it is."""
-    container = container_of(manifests, "-gateway")
+def environment(manifests: list[Manifest], suffix: str = "-gateway") -> dict[str, str]:
+    """Variables of a container; what is not a value in it is told as it is written."""
+    container = container_of(manifests, suffix)
     names = [one["name"] for one in container["env"]]
     assert len(set(names)) == len(names)
     return {
         one["name"]: one["value"] if "value" in one else str(one["valueFrom"])
         for one in container["env"]
     }
+
+
+def arguments(manifests: list[Manifest], **variables: str) -> list[str]:
+    """What tritonserver is started with.
+
+    variables  those that only a cluster knows; `$(NAME)` stands for them in the rendered list
+    """
+    known = environment(manifests, "-triton") | variables
+    return [
+        re.sub(r"\$\((\w+)\)", lambda found: known[found[1]], one)
+        for one in container_of(manifests, "-triton")["args"]
+    ]
 
 
 def generated() -> dict[Path, str]:

@@ -11,11 +11,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
+import httpx
 import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.local.triton_process import TritonProcess, free_ports
 from tests.gateway.fake_gateway import run_fake_gateway
-from tests.helm.chart import Manifest, changed, container_of, environment, pick, render, worked
+from tests.helm.chart import (
+    Manifest,
+    arguments,
+    changed,
+    container_of,
+    environment,
+    pick,
+    render,
+    worked,
+)
+from tests.serving import run_gateway
 from tests.triton.conftest import TOY_CONFIG, TOY_MODEL
 
 DIGEST_OF_KEY = "sha256:2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"  # "key"
@@ -144,27 +157,58 @@ def test_helm_test_without_a_key_checks_that_it_is_refused(gateway: dict[str, st
 class ChartTriton(TritonProcess):
     """Triton with the arguments of the chart, but for places of this machine."""
 
+    def __init__(self, repository: Path, log_file: Path, given: list[str]) -> None:
+        super().__init__(repository, log_file, "chart")
+        self._given = given
+
     def _command(self, backends: Path) -> list[str]:
         program, *own = super()._command(backends)
         places = ("address", "directory", "port=", "prefix", "--model-repository")
         here = [one for one in own if any(place in one for place in places)]
-        container = container_of(render(worked("cpu")), "-triton")
-        given = [one for one in container["args"] if not any(place in one for place in places)]
+        given = [one for one in self._given if not any(place in one for place in places)]
         return [program, *given, *here]
 
 
-@pytest.mark.triton
-def test_triton_takes_the_arguments_and_a_dead_step_is_seen(tmp_path: Path) -> None:
-    """Triton itself calls it live and ready."""
+@pytest.fixture
+def whole_toy(tmp_path: Path) -> Path:
+    """A repository of a toy that has the output that liveness asks for."""
     floats = 'pb_utils.Tensor("FLOAT", np.full((count, 4), 0.5, np.float32)),'
     bits = 'pb_utils.Tensor("UBINARY", np.zeros((count, 1), np.uint8)),'
     (tmp_path / "models/toy/1").mkdir(parents=True)
     (tmp_path / "models/toy/config.pbtxt").write_text(TOY_CONFIG)
     (tmp_path / "models/toy/1/model.py").write_text(TOY_MODEL.replace(floats, floats + bits))
-    log = tmp_path / "triton.log"
-    with ChartTriton(tmp_path / "models", log, "chart") as triton:
+    return tmp_path / "models"
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_triton_takes_the_arguments_and_a_gateway_embeds_by_it(
+    name: str, whole_toy: Path, tmp_path: Path
+) -> None:
+    """And a dead step is seen, of which Triton itself says that it is live and ready."""
+    given = arguments(render(worked(name)), POD_UID="uid-of-the-pod")
+    with ChartTriton(whole_toy, tmp_path / "triton.log", given) as triton:
         triton.start()
-        assert run(liveness(), TRITON_HTTP_PORT=str(triton.http_port)).returncode == 0
+        port = str(triton.http_port)
+        with run_gateway(triton.grpc_port) as client:
+            call = {"model": "toy", "input": "a text"}
+            answer = client.post("/v1/embeddings", json=call, headers={"Authorization": "KEY"})
+        assert answer.json()["data"][0]["embedding"] == [0.5] * 4
+        assert run(liveness(), TRITON_HTTP_PORT=port).returncode == 0
+        assert_closed(triton)
         (step,) = triton.step_pids
         os.kill(step, signal.SIGKILL)
-        assert run(liveness(), TRITON_HTTP_PORT=str(triton.http_port)).returncode == 1
+        assert run(liveness(), TRITON_HTTP_PORT=port).returncode == 1
+
+
+def assert_closed(triton: TritonProcess) -> None:
+    """What reaches into the process is refused without the uid of the pod, however it is asked."""
+    url = f"http://127.0.0.1:{triton.http_port}/v2"
+    for path in ("/systemsharedmemory/status", "/trace/setting", "/logging"):
+        assert httpx.get(url + path).status_code == 403
+        assert httpx.get(url + path, headers={"closed": "uid-of-the-pod"}).status_code == 200
+    with grpc.insecure_channel(f"127.0.0.1:{triton.grpc_port}") as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.RpcError, match="restricted"):
+            stub.LogSettings(service_pb2.LogSettingsRequest())
+        assert stub.RepositoryIndex(service_pb2.RepositoryIndexRequest()).models
