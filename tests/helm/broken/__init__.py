@@ -1,0 +1,1 @@
+"""Mistakes, as people make them: what is made of the chart with each must not reach a cluster."""
