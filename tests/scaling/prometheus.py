@@ -1,0 +1,147 @@
+"""A real Prometheus that scrapes gateways as a ServiceMonitor of the chart has them scraped."""
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from gateway.local.triton_process import LOOPBACK
+from tests.helm.chart import NAMESPACE, Manifest, pick
+from tests.scaling.clock import Clock, hurry
+from tests.scaling.keda import QueryFailed
+
+MISSING = "there is no prometheus: apt-get install prometheus"
+# Seconds that KEDA waits for an answer.
+PATIENCE_SECONDS = 3.0
+START_SECONDS = 60.0
+# Seconds of the simulation between two values of a curve.
+STEP_SECONDS = 15.0
+
+
+def target_labels(manifests: list[Manifest], address: str) -> dict[str, str]:
+    """What the operator of Prometheus puts on a target that the gateway's ServiceMonitor finds."""
+    wanted = pick(manifests, "ServiceMonitor", "-gateway")["spec"]["selector"]["matchLabels"]
+    (service,) = (
+        one
+        for one in manifests
+        if one["kind"] == "Service" and wanted.items() <= one["metadata"]["labels"].items()
+    )
+    name = service["metadata"]["name"]
+    return {"namespace": NAMESPACE, "service": name, "job": name, "pod": address}
+
+
+def configuration(
+    manifests: list[Manifest], addresses: Sequence[str], speed: float
+) -> Mapping[str, Any]:
+    """addresses  of the operations of each gateway"""
+    (endpoint,) = pick(manifests, "ServiceMonitor", "-gateway")["spec"]["endpoints"]
+    found = re.fullmatch(r"(\d+)s", endpoint["interval"])
+    assert found, endpoint
+    interval = f"{round(1000 * int(found[1]) / speed)}ms"
+    return {
+        "global": {"scrape_interval": interval, "scrape_timeout": interval},
+        "scrape_configs": [
+            {
+                "job_name": "gateways",
+                "metrics_path": endpoint["path"],
+                "static_configs": [
+                    {"targets": [address], "labels": target_labels(manifests, address)}
+                    for address in addresses
+                ],
+            }
+        ],
+    }
+
+
+@dataclass
+class Prometheus:
+    """A server with a folder of its own, which can be stopped and started again."""
+
+    folder: Path
+    port: int
+    clock: Clock
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def configure(self, configuration: Mapping[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+
+    async def start(self, session: aiohttp.ClientSession) -> None:
+        """Returns once it is ready."""
+        program = shutil.which("prometheus")
+        assert program, MISSING
+        words = [
+            program,
+            f"--config.file={self.folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
+            f"--web.listen-address={LOOPBACK}:{self.port}",
+        ]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(words, stderr=log, env={"GOMAXPROCS": "1"})
+        clock = Clock(1)
+        while clock.now() < START_SECONDS:
+            try:
+                async with session.get(f"{self.url}/-/ready") as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientConnectionError:
+                pass
+            await clock.sleep(0.1)
+        raise TimeoutError("Prometheus does not become ready")
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    async def ask(self, session: aiohttp.ClientSession, query: str) -> list[float]:
+        """The values of an instant query.
+
+        Raises: QueryFailed.
+        """
+        result = await self._get(session, "query", {"query": hurry(query, self.clock.speed)})
+        return [float(one["value"][1]) for one in result]
+
+    async def ask_range(
+        self, session: aiohttp.ClientSession, query: str, until: float
+    ) -> list[tuple[float, float]]:
+        """Moments of the simulation and the values of one series, every few seconds.
+
+        Raises: QueryFailed.
+        """
+        now, speed = time.time(), self.clock.speed
+        began = now - self.clock.now() / speed
+        span = {"start": began, "end": began + until / speed, "step": STEP_SECONDS / speed}
+        words = {"query": query} | {name: f"{value:.3f}" for name, value in span.items()}
+        result = await self._get(session, "query_range", words)
+        return [
+            ((float(at) - began) * speed, float(value))
+            for one in result
+            for at, value in one["values"]
+        ]
+
+    async def _get(
+        self, session: aiohttp.ClientSession, path: str, parameters: Mapping[str, str]
+    ) -> list[Any]:
+        timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+        url = f"{self.url}/api/v1/{path}"
+        try:
+            async with session.get(url, params=parameters, timeout=timeout) as response:
+                if response.status != 200:
+                    raise QueryFailed(await response.text())
+                answer = await response.json()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise QueryFailed(repr(error)) from error
+        return answer["data"]["result"]
