@@ -84,6 +84,7 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
         waiting_tokens=embedder.waiting_tokens,
         triton_tokens=embedder.triton_tokens,
         capacity_tokens=embedder.capacity_tokens,
+        embedded_tokens=embedder.embedded_tokens,
         triton_up=lambda: {(one.address,): one.state == "ready" for one in embedder.status()},
         triton_outstanding_tokens=lambda: {
             (one.address,): one.outstanding_tokens for one in embedder.status()

@@ -160,6 +160,9 @@ class FakeEmbedder:
     def capacity_tokens(self) -> dict[tuple[str, ...], int]:
         return {}
 
+    def embedded_tokens(self) -> dict[tuple[str, ...], int]:
+        return {}
+
     def retries(self) -> dict[tuple[str, ...], int]:
         return {}
 

@@ -183,6 +183,9 @@ class CachingEmbedder:
     def capacity_tokens(self) -> Mapping[tuple[str, ...], int]:
         return self._embedder.capacity_tokens()
 
+    def embedded_tokens(self) -> Mapping[tuple[str, ...], int]:
+        return self._embedder.embedded_tokens()
+
     def retries(self) -> Mapping[tuple[str, ...], int]:
         return self._embedder.retries()
 

@@ -159,6 +159,10 @@ class Embedder(Protocol):
         """Estimated tokens that Triton would be given now, by model and lane."""
         ...
 
+    def embedded_tokens(self) -> Mapping[tuple[str, ...], int]:
+        """Tokens that Triton has answered for, by model; also those whose caller had left."""
+        ...
+
     def retries(self) -> Mapping[tuple[str, ...], int]:
         """Chunks that a Triton has lost, by reason, and `sent` to another or `refused`."""
         ...

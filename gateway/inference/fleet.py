@@ -32,6 +32,7 @@ class Fleet:
 
     replicas  by address, also those that only finish what they have
     lanes     by ensemble, each before all Tritons
+    embedded  tokens that Tritons have answered for, by the name that clients send
     on_loss   called with a Triton that is left, or has a model that must prove itself
     on_doubt  called with a Triton, and a model of it that failed
     on_silence  called with a Triton that is late
@@ -48,6 +49,7 @@ class Fleet:
         self.lanes: dict[str, Lanes] = {}
         self.budget = RetryBudget(clock)
         self.retries: Counter[tuple[str, ...]] = Counter()  # by reason and result
+        self.embedded: Counter[tuple[str, ...]] = Counter()
         self.on_loss: Callable[[Replica], None] = lambda replica: None
         self.on_silence: Callable[[Replica], None] = lambda replica: None
         self.on_doubt: Callable[[Replica, str], None] = lambda replica, ensemble: None

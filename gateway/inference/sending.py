@@ -78,6 +78,7 @@ class Sending:
                 )
             replica.note_answer(call.ensemble, answer.model_version, attempt.sent_at)
             inference.tokens = count_tokens(answer)
+            self._fleet.embedded[(call.model,)] += inference.tokens
             if (more := inference.tokens - tokens) > 0:
                 self._lane.charge(call.entry.caller, more)
             return answer

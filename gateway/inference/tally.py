@@ -34,6 +34,13 @@ def capacity_tokens(fleet: Fleet) -> Mapping[tuple[str, ...], int]:
     return tokens
 
 
+def embedded_tokens(fleet: Fleet) -> Mapping[tuple[str, ...], int]:
+    """What Tritons have answered for, by model, those among them that nobody asked for yet."""
+    replicas = fleet.replicas.values()
+    served = {(replica.name_of(ensemble),) for replica in replicas for ensemble in replica.serving}
+    return dict.fromkeys(served, 0) | fleet.embedded
+
+
 def status(fleet: Fleet) -> list[TritonStatus]:
     """Each Triton, by address."""
     now = fleet.clock()

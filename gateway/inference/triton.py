@@ -136,6 +136,9 @@ class TritonEmbedder:
     def capacity_tokens(self) -> Mapping[tuple[str, ...], int]:
         return tally.capacity_tokens(self.fleet)
 
+    def embedded_tokens(self) -> Mapping[tuple[str, ...], int]:
+        return tally.embedded_tokens(self.fleet)
+
     def retries(self) -> Mapping[tuple[str, ...], int]:
         return self.fleet.retries
 

@@ -43,6 +43,7 @@ class Metrics:
     waiting_tokens  tells the tokens that wait, by lane
     triton_tokens   tells the tokens that Triton has, by lane
     capacity_tokens  tells the tokens that Triton would be given now, by model and lane
+    embedded_tokens  tells the tokens that Triton has answered for, by model
     triton_up       tells whether a Triton is asked, by its address
     triton_outstanding_tokens  tells the tokens that each Triton has
     retries         tells the chunks that a Triton has lost, by reason and what became of them
@@ -57,6 +58,7 @@ class Metrics:
         waiting_tokens: Reading,
         triton_tokens: Reading,
         capacity_tokens: Reading = dict,
+        embedded_tokens: Reading = dict,
         triton_up: Reading = dict,
         triton_outstanding_tokens: Reading = dict,
         retries: Reading = dict,
@@ -85,6 +87,8 @@ class Metrics:
                      "Estimated tokens of chunks that Triton has.", "lane", returns_to_zero=True),
             Readings("gauge", capacity_tokens, "gateway_capacity_tokens",
                      "Estimated tokens that the Tritons would be given now.", "model", "lane"),
+            Readings("counter", embedded_tokens, "gateway_embedded_tokens",
+                     "Tokens that Tritons embedded, counted as each chunk is answered.", "model"),
             Readings("gauge", triton_up, "gateway_triton_up",
                      "Whether a Triton is asked, for all of its models.", "triton"),
             Readings("gauge", triton_outstanding_tokens, "gateway_triton_outstanding_tokens",

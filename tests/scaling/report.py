@@ -86,8 +86,8 @@ def judge(outcome: Outcome) -> Verdict:
 
 def needed(outcome: Outcome, at: float, least: int, most: int) -> int:
     """Pods for the load of a moment."""
-    is_cached = outcome.scenario.values.get("gateway.config.cache") == "memory"
-    worth = 0.0 if is_cached else outcome.scenario.pods_worth(at / 60)
+    scenario = outcome.scenario
+    worth = 0.0 if scenario.is_cached else scenario.pods_worth(at / 60)
     return min(max(ceil(worth / TARGET), least), most)
 
 
@@ -99,11 +99,11 @@ def count_turns(pods: Iterable[int]) -> int:
 
 def worst_lack(outcome: Outcome) -> float:
     """The longest time in which ready pods could not do what was offered and could be done."""
-    longest = began = 0.0
+    scenario, longest, began = outcome.scenario, 0.0, 0.0
     lacks = False
     most = outcome.manifest["spec"]["maxReplicaCount"]
     for sample in outcome.samples:
-        worth = min(outcome.scenario.pods_worth(sample.at / 60), most)
+        worth = 0.0 if scenario.is_cached else min(scenario.pods_worth(sample.at / 60), most)
         if worth > sample.ready and not lacks:
             began = sample.at
         if lacks := worth > sample.ready:

@@ -43,6 +43,11 @@ class Scenario:
         """Whether nobody calls in the end, not even with a question."""
         return self.load[-1][1] == 0
 
+    @property
+    def is_cached(self) -> bool:
+        """Whether the load is one text, which pods embed once."""
+        return self.values.get("gateway.config.cache") == "memory"
+
     def pods_worth(self, minute: float) -> float:
         for (begin, low), (end, high) in pairwise(self.load):
             if begin <= minute < end:

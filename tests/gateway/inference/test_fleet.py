@@ -86,6 +86,18 @@ async def test_capacity_left_is_what_would_be_handed_out(pair: Pair) -> None:
     running.cancel()
 
 
+async def test_tokens_count_once_a_triton_has_answered(pair: Pair) -> None:
+    """A model that nobody asked for counts nothing, which is not the same as no model."""
+    await pair.embedder.repository()
+    await wait_until(lambda: pair.embedder.ready_tritons() == 2)
+    assert {(MODEL,): 0} == pair.embedder.embedded_tokens()
+    await pair.embed(b"two words", b"one")  # and two special tokens each
+    assert {(MODEL,): 7} == pair.embedder.embedded_tokens()
+    pair.tritons[0].is_ending = pair.tritons[1].is_ending = True
+    await pair.embedder.repository()
+    assert {(MODEL,): 7} == pair.embedder.embedded_tokens()
+
+
 async def test_what_waits_goes_to_a_triton_that_comes_back(pair: Pair) -> None:
     back, slow = pair.tritons
     back.is_ending = True
