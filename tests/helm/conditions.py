@@ -18,9 +18,8 @@ def when(condition: Schema, consequence: Schema) -> Schema:
 
 
 def conditions() -> list[Schema]:
-    """What the values of one place ask of those of another."""
+    """As a schema can say it; what wants a sentence is in templates/_checks.tpl."""
     true, has_some = {"const": True}, {"minItems": 1}
-    secret_given = {"existingSecret": {"minLength": 1}}
     keda = needs(triton=needs(autoscaling=needs(kind={"const": "keda"})))
     scraped = needs(monitoring=needs(serviceMonitor=needs(enabled=true)))
     isolated = needs(networkPolicy=needs(enabled=true))
@@ -33,22 +32,9 @@ def conditions() -> list[Schema]:
             needs(model=needs(source={"const": "claim"})),
             needs(model=needs(claim=needs(name=GIVEN))),
         ),
-        when(  # keys from one place
-            needs(gateway=needs(auth=needs(mode={"const": "required"}))),
-            needs(
-                gateway=needs(
-                    auth={
-                        "oneOf": [
-                            needs(**secret_given, keys={"maxItems": 0}),
-                            needs(existingSecret=NOBODY, keys=has_some),
-                        ]
-                    }
-                )
-            ),
-        ),
-        when(  # keys that nobody asks for are a mistake
-            needs(gateway=needs(auth=needs(mode={"const": "off"}))),
-            needs(gateway=needs(auth=needs(existingSecret=NOBODY, keys={"maxItems": 0}))),
+        when(
+            needs(gateway=needs(autoscaling=needs(enabled=true))),
+            needs(gateway=needs(resources=needs(requests=needs(cpu={})))),
         ),
         when(
             needs(gateway=needs(config=needs(cache={"const": "redis"}))),

