@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from export.serving import PRECISIONS
+
 Schema = dict[str, Any]
 
 GIVEN: Schema = {"type": "string", "minLength": 1}
@@ -17,6 +19,34 @@ def when(condition: Schema, consequence: Schema) -> Schema:
     return {"if": condition, "then": consequence}
 
 
+def model_conditions() -> list[Schema]:
+    """What a source of the model needs."""
+    image = needs(model=needs(source={"const": "image"}))
+    exported = needs(model=needs(source={"const": "export"}))
+    once = needs(model=needs(export=needs(storage=needs(accessMode={"const": "ReadWriteOnce"}))))
+    copied = needs(model=needs(image=needs(mode={"const": "copy"})))
+    single = needs(replicas={"const": 1}, autoscaling=needs(kind={"const": "none"}))
+    weights = [
+        when(
+            {"allOf": [exported, needs(triton=needs(flavour={"const": flavour}))]},
+            needs(model=needs(export=needs(precision={"enum": ["", *precisions]}))),
+        )
+        for flavour, precisions in (("cpu", PRECISIONS["cpu"]), ("gpu", PRECISIONS["cuda"]))
+    ]
+    given = needs(image=needs(repository=GIVEN), id=GIVEN, revision=GIVEN)
+    return [
+        when(image, needs(model=needs(image=needs(reference=GIVEN)))),
+        when({"allOf": [image, copied]}, needs(model=needs(path=GIVEN))),  # not the system too
+        when(
+            needs(model=needs(source={"const": "claim"})),
+            needs(model=needs(claim=needs(name=GIVEN))),
+        ),
+        when(exported, needs(model=needs(export=given))),
+        when({"allOf": [exported, once]}, needs(triton=single)),
+        *weights,
+    ]
+
+
 def conditions() -> list[Schema]:
     """As a schema can say it; what wants a sentence is in templates/_checks.tpl."""
     true, has_some = {"const": True}, {"minItems": 1}
@@ -24,14 +54,7 @@ def conditions() -> list[Schema]:
     scraped = needs(monitoring=needs(serviceMonitor=needs(enabled=true)))
     isolated = needs(networkPolicy=needs(enabled=true))
     return [
-        when(
-            needs(model=needs(source={"const": "image"})),
-            needs(model=needs(image=needs(reference=GIVEN))),
-        ),
-        when(
-            needs(model=needs(source={"const": "claim"})),
-            needs(model=needs(claim=needs(name=GIVEN))),
-        ),
+        *model_conditions(),
         when(
             needs(gateway=needs(autoscaling=needs(enabled=true))),
             needs(gateway=needs(resources=needs(requests=needs(cpu={})))),

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+from export.serving import PRECISIONS
 from gateway.settings import MAX_PORT, VARIABLES, Settings, Variable
 from tests.helm.conditions import GIVEN, Schema, conditions
 from tests.helm.kinds import definitions, kind, list_of
@@ -25,6 +26,8 @@ POD_LABELS: Schema = {
         "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$",
     },
 }
+FLAGS: Schema = {"type": "array", "items": {"type": "string", "pattern": "^--[a-z]"}}
+PULL: Schema = {"enum": ["Always", "IfNotPresent", "Never"]}
 REPOSITORY = "([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
 TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 DIGEST = "sha256:[0-9a-f]{64}"
@@ -118,13 +121,20 @@ def secret_key() -> Schema:
     return closed(("name", "key"), name={**NAME, "minLength": 1}, key=GIVEN)
 
 
-def image() -> Schema:
+def optional_secret_key() -> Schema:
+    return {"anyOf": [{"type": "object", "maxProperties": 0}, secret_key()]}
+
+
+def image(given: bool = True) -> Schema:
     return closed(
         ("repository",),
-        repository={"type": "string", "pattern": f"^{REPOSITORY}$"},
+        repository={
+            "type": "string",
+            "pattern": f"^{REPOSITORY}$" if given else f"^({REPOSITORY})?$",
+        },
         tag={"type": "string", "pattern": f"^({TAG})?$"},
         digest={"type": "string", "pattern": f"^({DIGEST})?$"},
-        pullPolicy=one_of("Always", "IfNotPresent", "Never"),
+        pullPolicy=PULL,
     )
 
 
@@ -231,7 +241,30 @@ def triton() -> Schema:
             prometheusAddress={"type": "string", "pattern": "^(https?://\\S+)?$"},
             scaleDownStabilizationSeconds={"type": "integer", "minimum": 0, "maximum": 3600},
         ),
-        extraArgs={"type": "array", "items": {"type": "string", "pattern": "^--[a-z]"}},
+        extraArgs=FLAGS,
+    )
+
+
+def export() -> Schema:
+    word = "[A-Za-z0-9][A-Za-z0-9_.-]*"
+    weights = dict.fromkeys(one for target in PRECISIONS.values() for one in target)
+    own = pods()
+    return closed(
+        image=image(given=False),
+        id={"type": "string", "pattern": f"^({word}(/{word})?)?$"},
+        revision={"type": "string", "pattern": "^([0-9a-f]{40})?$"},
+        servedName=TEXT,
+        aliases=TEXTS,
+        precision=one_of("", *weights),
+        extraArgs=FLAGS,
+        tokenSecret=optional_secret_key(),
+        storage=closed(
+            size=SIZE, className=NAME, accessMode=one_of("ReadWriteMany", "ReadWriteOnce")
+        ),
+        scratchSize=SIZE,
+        deadlineSeconds=COUNT,
+        extraEgress=list_of("NetworkPolicyEgressRule"),
+        **{key: own[key] for key in ("resources", "extraEnv", "podSecurityContext", "scheduling")},
     )
 
 
@@ -242,10 +275,13 @@ def model() -> Schema:
         "pattern": f"^({REPOSITORY}(:{TAG}|(:{TAG})?@{DIGEST}))?$",
     }
     return closed(
-        source=one_of("image", "claim"),
+        source=one_of("image", "claim", "export"),
         path={"type": "string", "pattern": f"^({folder}(/{folder})*)?$"},
-        image=closed(reference=reference, pullPolicy=one_of("Always", "IfNotPresent", "Never")),
+        image=closed(
+            reference=reference, pullPolicy=PULL, mode=one_of("volume", "copy"), copySize=SIZE
+        ),
         claim=closed(name=NAME),
+        export=export(),
     )
 
 
@@ -305,9 +341,7 @@ def values_schema() -> Schema:
                     interval={"type": "string", "pattern": "^[0-9]+(ms|s|m)$"},
                 )
             ),
-            test=closed(
-                apiKeySecret={"anyOf": [{"type": "object", "maxProperties": 0}, secret_key()]}
-            ),
+            test=closed(apiKeySecret=optional_secret_key()),
         ),
         "allOf": conditions(),
         "definitions": definitions(),

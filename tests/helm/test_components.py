@@ -135,19 +135,6 @@ def test_loading_may_take_the_minutes_that_are_given() -> None:
     assert not [key for key in container if "initialDelay" in str(container[key])]
 
 
-def test_the_model_is_mounted_read_only_from_an_image_or_a_claim() -> None:
-    for name, source in (("gpu", "image"), ("cpu", "persistentVolumeClaim")):
-        manifests = render(changed(worked(name), {"model.path": "models/one"}))
-        spec = pick(manifests, "Deployment", "-triton")["spec"]["template"]["spec"]
-        (volume,) = (one for one in spec["volumes"] if one["name"] == "repository")
-        assert source in volume
-        (container,) = spec["containers"]
-        assert {"name": "repository", "mountPath": "/repository", "readOnly": True} in container[
-            "volumeMounts"
-        ]
-        assert argument(container, "--model-repository") == "/repository/models/one"
-
-
 def test_a_digest_wins_over_a_tag_and_the_version_is_the_default() -> None:
     digest = "sha256:" + "a" * 64
     images = {"tag": "2", "digest": ""}, {"tag": "2", "digest": digest}, {"tag": "", "digest": ""}

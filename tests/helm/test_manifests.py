@@ -16,7 +16,7 @@ def test_kubernetes_knows_every_key(name: str, kubernetes: str) -> None:
     """By its schemas, which have no image volume and no claim of a device before 1.31."""
     values = VARIANTS[name]
     if kubernetes == "1.30" and values["model"]["source"] == "image":
-        values = changed(values, {"model": {"source": "claim", "claim": {"name": "models"}}})
+        values = changed(values, {"model.path": "models", "model.image.mode": "copy"})
         values["triton"].pop("gpu", None)
     assert list(schema_faults(render(values), kubernetes)) == []
 

@@ -19,6 +19,24 @@ _POD = {
     },
 }
 
+# An export in the cluster, with whatever may be said of it.
+EXPORT: Manifest = {
+    "image": {"repository": "registry.example.org/triton-embeddings/export"},
+    "id": "mixedbread-ai/mxbai-embed-large-v1",
+    "revision": "0123456789abcdef0123456789abcdef01234567",
+}
+_CHOICES = {
+    "servedName": "mxbai-large",
+    "aliases": ["mxbai", "large"],
+    "precision": "fp16",
+    "extraArgs": ["--matryoshka"],
+    "tokenSecret": {"name": "hub", "key": "token"},
+    "storage": {"className": "fast", "accessMode": "ReadWriteOnce"},
+    "extraEgress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:443"}],
+    "scheduling": {"nodeSelector": {"pool": "one"}, "affinity": {"nodeAffinity": {}}},
+}
+
 # What is changed of the worked values for CPUs, or for one GPU.
 _OF_CPU: dict[str, Values] = {
     "open": {"gateway.auth": {"mode": "off"}, "networkPolicy.enabled": False},
@@ -30,6 +48,7 @@ _OF_CPU: dict[str, Values] = {
         "ingress": {"enabled": True, "host": "e.example.org", "tlsSecret": "e-tls"},
         "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},
     },
+    "exported": {"model": {"source": "export", "export": EXPORT}},
     "TLS": {
         "gateway.config": _TLS_FILES,
         "gateway.extraVolumes": [{"name": "tls", "secret": {"secretName": "tls"}}],
@@ -38,6 +57,8 @@ _OF_CPU: dict[str, Values] = {
 }
 _OF_GPU: dict[str, Values] = {
     "claimed GPU": {"triton.gpu": {"resourceClaimTemplate": "one-gpu"}},
+    "exported once": {"model": {"source": "export", "export": EXPORT | _CHOICES}},
+    "copied": {"model.path": "models", "model.image.mode": "copy"},
     "MIG": {"triton.gpu": {"resourceName": "nvidia.com/mig-1g.10gb"}},
     "scheduled": {
         f"{component}.{key}": value

@@ -3,6 +3,7 @@
 {{- include "triton-embeddings.checkCluster" . -}}
 {{- include "triton-embeddings.checkGateway" .Values.gateway -}}
 {{- include "triton-embeddings.checkTriton" .Values.triton -}}
+{{- include "triton-embeddings.checkExport" .Values.model.export -}}
 {{- include "triton-embeddings.checkRoute" . -}}
 {{- range $name, $component := dict "gateway" .Values.gateway "triton" .Values.triton -}}
 {{- if gt (int $component.autoscaling.minReplicas) (int $component.autoscaling.maxReplicas) -}}
@@ -19,8 +20,8 @@
 {{- if not (regexMatch "^[a-z]" $fullname) -}}
 {{- fail (printf "%s begins with no letter, which names of Services must: set fullnameOverride" $fullname) -}}
 {{- end -}}
-{{- if and (eq .Values.model.source "image") (semverCompare "<1.33.0-0" .Capabilities.KubeVersion.Version) -}}
-{{- fail "model.source image needs Kubernetes 1.33: set model.source to claim" -}}
+{{- if and (eq .Values.model.source "image") (eq .Values.model.image.mode "volume") (semverCompare "<1.33.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail "model.source image needs Kubernetes 1.33: set model.image.mode to copy" -}}
 {{- end -}}
 {{- if and .Values.triton.gpu.resourceClaimTemplate (semverCompare "<1.31.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail "triton.gpu.resourceClaimTemplate needs Kubernetes 1.31, and 1.34 without a feature gate" -}}
@@ -76,6 +77,15 @@
 {{- range .extraArgs -}}
 {{- if has (regexFind "[a-z-]+" (trimPrefix "--" .)) $given -}}
 {{- fail (printf "triton.extraArgs has %s, which the chart gives already: leave it out" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "triton-embeddings.checkExport" -}}
+{{- $given := list "output" "revision" "target" "served-name" "alias" "precision" -}}
+{{- range .extraArgs -}}
+{{- if has (regexFind "[a-z-]+" (trimPrefix "--" .)) $given -}}
+{{- fail (printf "model.export.extraArgs has %s, which the chart gives already: leave it out" .) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -40,10 +40,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{/* What every pod has in common, tests too: who it runs as and where. */}}
+{{/* What every pod has in common, Jobs and tests too: who it runs as and where. */}}
 {{- define "triton-embeddings.pod" -}}
 {{- $scheduling := .values.scheduling -}}
-{{- $gpu := and (eq .component "triton") (eq .root.Values.triton.flavour "gpu") -}}
+{{- $gpu := and (has .component (list "triton" "export")) (eq .root.Values.triton.flavour "gpu") -}}
 serviceAccountName: {{ include "triton-embeddings.fullname" .root }}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -61,7 +61,7 @@ securityContext:
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- $tolerations := $scheduling.tolerations -}}
+{{- $tolerations := default list $scheduling.tolerations -}}
 {{- if and $gpu .root.Values.triton.gpu.toleration -}}
 {{- $tolerations = append $tolerations (dict "key" "nvidia.com/gpu" "operator" "Exists" "effect" "NoSchedule") -}}
 {{- end }}
@@ -79,7 +79,7 @@ priorityClassName: {{ . }}
 {{- with $scheduling.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
-{{- if $scheduling.topologySpread }}
+{{- if and $scheduling.topologySpread (has .component (list "gateway" "triton")) }}
 topologySpreadConstraints:
   {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
   - maxSkew: 1
@@ -97,6 +97,15 @@ topologySpreadConstraints:
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* What an egress rule needs for names. */}}
+{{- define "triton-embeddings.dns" -}}
+ports: # 5353 is where the pods of OpenShift answer
+  - {port: 53, protocol: UDP}
+  - {port: 53, protocol: TCP}
+  - {port: 5353, protocol: UDP}
+  - {port: 5353, protocol: TCP}
 {{- end -}}
 
 {{/* Seconds for a whole call: the gateway's own default unless it is set. */}}

@@ -92,7 +92,9 @@ def refusal(values: Values, kubernetes: str) -> str | None:
     minor = int(kubernetes.removeprefix("1."))
     if minor < 30:
         return "kubeVersion"
-    if values["model"]["source"] == "image" and minor < 33:
+    model = values["model"]
+    mode = model.get("image", {}).get("mode", "volume")
+    if (model["source"], mode) == ("image", "volume") and minor < 33:
         return "image needs Kubernetes 1.33"
     if values["triton"].get("gpu", {}).get("resourceClaimTemplate") and minor < 31:
         return "resourceClaimTemplate needs Kubernetes 1.31"
