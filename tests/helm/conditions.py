@@ -50,6 +50,7 @@ def model_conditions() -> list[Schema]:
 def conditions() -> list[Schema]:
     """As a schema can say it; what wants a sentence is in templates/_checks.tpl."""
     true, has_some = {"const": True}, {"minItems": 1}
+    scaled = needs(triton=needs(autoscaling=needs(kind={"enum": ["keda", "hpa"]})))
     keda = needs(triton=needs(autoscaling=needs(kind={"const": "keda"})))
     scraped = needs(monitoring=needs(serviceMonitor=needs(enabled=true)))
     isolated = needs(networkPolicy=needs(enabled=true))
@@ -75,17 +76,10 @@ def conditions() -> list[Schema]:
             needs(triton=needs(flavour={"const": "cpu"})),
             needs(triton=needs(gpu=needs(resourceClaimTemplate=NOBODY))),
         ),
-        when(
-            keda,
-            needs(
-                triton=needs(
-                    capacityTokensPerSecond={"exclusiveMinimum": 0},
-                    autoscaling=needs(prometheusAddress=GIVEN),
-                )
-            ),
-        ),
+        when(scaled, needs(triton=needs(capacityTokensPerSecond={"exclusiveMinimum": 0}))),
+        when(keda, needs(triton=needs(autoscaling=needs(prometheusAddress=GIVEN)))),
         when(needs(ingress=needs(enabled=true)), needs(ingress=needs(host=GIVEN))),
         when(needs(httpRoute=needs(enabled=true)), needs(httpRoute=needs(parentRefs=has_some))),
-        when(keda, scraped),  # whose labels the queries ask for
+        when(scaled, scraped),  # whose labels the queries ask for
         when({"allOf": [scraped, isolated]}, needs(networkPolicy=needs(metricsFrom=has_some))),
     ]

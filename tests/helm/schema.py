@@ -235,7 +235,7 @@ def triton() -> Schema:
         strategy=closed(maxSurge=some, maxUnavailable=some),
         capacityTokensPerSecond={"type": "number", "minimum": 0},
         autoscaling=closed(
-            kind=one_of("none", "keda"),
+            kind=one_of("none", "keda", "hpa"),
             minReplicas=COUNT,
             maxReplicas=COUNT,
             prometheusAddress={"type": "string", "pattern": "^(https?://\\S+)?$"},

@@ -1,7 +1,5 @@
 """What each part of the chart is for."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 from gateway.settings import VARIABLES
@@ -17,8 +15,6 @@ from tests.helm.chart import (
     worked,
 )
 from tests.helm.variants import VARIANTS
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_no_pod_chooses_a_user_or_holds_a_token() -> None:
@@ -52,15 +48,6 @@ def test_a_single_pod_has_no_budget_that_would_block_a_drain() -> None:
     kinds = [one["kind"] for one in render(worked("gpu"))]
     assert "PodDisruptionBudget" not in kinds
     assert [one["kind"] for one in render(worked("cpu"))].count("PodDisruptionBudget") == 2
-
-
-def test_no_replicas_beside_an_autoscaler() -> None:
-    scaled, fixed = render(worked("autoscaling")), render(worked("cpu"))
-    assert ["replicas" in one["spec"] for one in deployments(scaled)] == [False, False]
-    assert [one["spec"]["replicas"] for one in deployments(fixed)] == [2, 2]
-    for kind, suffix in (("HorizontalPodAutoscaler", "-gateway"), ("ScaledObject", "-triton")):
-        target = pick(scaled, kind)["spec"]["scaleTargetRef"]["name"]
-        assert target == pick(scaled, "Deployment", suffix)["metadata"]["name"]
 
 
 def test_grace_is_longer_than_stopping_takes() -> None:
@@ -192,29 +179,6 @@ def test_callers_come_by_an_ingress_or_a_route_if_asked_for() -> None:
     assert isinstance(timeout, float)
     assert int(rule["timeouts"]["request"].removesuffix("s")) > timeout
     assert not {"Ingress", "HTTPRoute"} & {one["kind"] for one in render(worked("cpu"))}
-
-
-def metrics_of_the_documentation() -> set[str]:
-    text = (ROOT / "docs" / "operations.md").read_text()
-    return set(re.findall(r"`(gateway_[a-z_]+)`", text))
-
-
-def test_triggers_ask_for_documented_metrics_of_this_release_alone() -> None:
-    for trigger in pick(render(worked("autoscaling")), "ScaledObject")["spec"]["triggers"]:
-        metadata = trigger["metadata"]
-        (metric,) = re.findall(r"gateway_[a-z_]+", metadata["query"])
-        assert metric in metrics_of_the_documentation()
-        labels = '{namespace="prod",service="e-triton-embeddings-gateway-operations"}'
-        assert labels in metadata["query"]
-        assert metadata["ignoreNullValues"] == "false"
-    fallback = pick(render(worked("autoscaling")), "ScaledObject")["spec"]["fallback"]
-    assert fallback["behavior"] == "currentReplicasIfHigher"
-
-
-def test_thresholds_follow_the_capacity_of_a_pod() -> None:
-    values = changed(worked("autoscaling"), {"triton.capacityTokensPerSecond": 1_760_000})
-    triggers = pick(render(values), "ScaledObject")["spec"]["triggers"]
-    assert [one["metadata"]["threshold"] for one in triggers] == ["1232000", "1760000"]
 
 
 def test_monitors_scrape_ports_of_services() -> None:

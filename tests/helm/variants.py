@@ -67,8 +67,13 @@ _OF_GPU: dict[str, Values] = {
     },
 }
 
+_OF_FLEET: dict[str, Values] = {
+    "HPA": {"triton.autoscaling": {"kind": "hpa"}},
+}
+
 VARIANTS: dict[str, Values] = {
     **{file.stem: worked(file.stem.removesuffix("-values")) for file in WORKED},
     **{name: changed(worked("cpu"), changes) for name, changes in _OF_CPU.items()},
     **{name: changed(worked("gpu"), changes) for name, changes in _OF_GPU.items()},
+    **{name: changed(worked("autoscaling"), changes) for name, changes in _OF_FLEET.items()},
 }
