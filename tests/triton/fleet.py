@@ -52,6 +52,7 @@ class Revision:
     """An exported model, and (N, D) what it gives for all texts."""
 
     repository: Path
+    edition: str
     vectors: NDArray[np.float32]
 
 
@@ -69,7 +70,8 @@ def make_revision(folder: Path, size: int) -> Revision:
     packed = PackedTokenizer(tokenizer / "tokenizer.json", 64)
     cpu = CpuEncoder(encoder / "model.onnx", threads=1)
     pooled = np.concatenate([cpu.embed(*packed.tokenize([text])) for text in TEXTS])
-    return Revision(repository, quantize(pooled, size, True, ["FLOAT"])["FLOAT"])
+    vectors = quantize(pooled, size, True, ["FLOAT"])["FLOAT"]
+    return Revision(repository, manifest.edition, vectors)
 
 
 class Member(TritonProcess):

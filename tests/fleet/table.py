@@ -1,0 +1,66 @@
+"""A row for each fault."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from tests.fleet.callers import Tally
+from tests.fleet.faults import Fleet
+
+COLUMNS = (
+    "fault", "calls", "right", "refused", "failed", "failed, repeating proxy", "failed, OpenAI",
+    "OpenAI sent again", "wrong or mixed", "slowest, s", "whole again, s",
+)  # fmt: skip
+HEAD = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}"
+
+
+@dataclass
+class Row:
+    """One fault, and the calls for some seconds before, during and after it."""
+
+    name: str
+    tallies: Mapping[str, Tally]
+    whole_seconds: float
+
+    @classmethod
+    async def measure(
+        cls, name: str, fleet: Fleet, fault: Callable[[], Awaitable[None]], around_seconds: float
+    ) -> "Row":
+        fleet.cluster.tell(f"--- {name}")
+        fleet.load.begin()
+        tallies = fleet.load.tallies
+        await asyncio.sleep(around_seconds)
+        began = time.monotonic()
+        await fault()
+        await fleet.until_whole()
+        seconds = time.monotonic() - began
+        await asyncio.sleep(around_seconds)
+        return cls(name, tallies, seconds)
+
+    @property
+    def complaints(self) -> list[str]:
+        return [text for one in self.tallies.values() for text in one.failed + one.wrong]
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether no call failed and no vector was wrong."""
+        return not self.complaints
+
+    def __str__(self) -> str:
+        tallies = self.tallies.values()
+        failed = {name: len(one.failed) for name, one in self.tallies.items()}
+        cells = (
+            self.name,
+            sum(one.calls for one in tallies),
+            sum(one.right for one in tallies),
+            sum(one.refused for one in tallies),
+            failed["queries"] + failed["bulk"],
+            failed["repeating"],
+            failed["openai"],
+            self.tallies["openai"].repeated,
+            sum(len(one.wrong) for one in tallies),
+            f"{max(one.slowest for one in tallies):.2f}",
+            f"{self.whole_seconds:.1f}",
+        )
+        return f"| {' | '.join(map(str, cells))} |"
