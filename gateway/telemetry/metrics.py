@@ -31,6 +31,12 @@ STAGE_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, *DURATION_BUCKETS)
 TEXTS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 TOKENS_BUCKETS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 
+# Told as 0 before there is one: where a counter appears with the first, nothing has increased.
+UPSTREAM_CODES = ("internal_error", "overloaded", "service_unavailable", "timeout")
+NO_RETRIES = {
+    (reason, result): 0 for reason in ("silent", "unavailable") for result in ("sent", "refused")
+}
+
 
 class Metrics:
     """The instruments of one app, on a registry of their own.
@@ -93,7 +99,7 @@ class Metrics:
                      "Whether a Triton is asked, for all of its models.", "triton"),
             Readings("gauge", triton_outstanding_tokens, "gateway_triton_outstanding_tokens",
                      "Estimated tokens that one Triton has.", "triton"),
-            Readings("counter", retries, "gateway_retries",
+            Readings("counter", lambda: NO_RETRIES | dict(retries()), "gateway_retries",
                      "Chunks that a Triton has lost, sent to another one or refused.",
                      "reason", "result"),
         ):  # fmt: skip
@@ -124,6 +130,8 @@ class Metrics:
             "Calls that failed at Triton or for want of capacity.",
             ("code",),
         )
+        for code in UPSTREAM_CODES:
+            self.upstream_errors(code)
         self.rejected = self._by_labels(
             Counter,
             "gateway_rejected",

@@ -81,5 +81,6 @@ def conditions() -> list[Schema]:
         when(needs(ingress=needs(enabled=true)), needs(ingress=needs(host=GIVEN))),
         when(needs(httpRoute=needs(enabled=true)), needs(httpRoute=needs(parentRefs=has_some))),
         when(scaled, scraped),  # whose labels the queries ask for
+        when(needs(monitoring=needs(rules=needs(enabled=true))), scraped),
         when({"allOf": [scraped, isolated]}, needs(networkPolicy=needs(metricsFrom=has_some))),
     ]

@@ -17,6 +17,8 @@ PORT: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_PORT}
 QUANTITY: Schema = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(m|k|[MGT]|[KMGT]i)?$"}
 MEMORY: Schema = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(k|[MGT]|[KMGT]i)?$"}
 SIZE: Schema = {"type": "string", "pattern": "^[0-9]+(M|G|Mi|Gi)$"}
+SHARE: Schema = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+SECONDS: Schema = {"type": "number", "exclusiveMinimum": 0}
 TEXTS: Schema = {"type": "array", "items": GIVEN}
 LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
 POD_LABELS: Schema = {
@@ -339,7 +341,16 @@ def values_schema() -> Schema:
                     enabled=FLAG,
                     labels=LABELS,
                     interval={"type": "string", "pattern": "^[0-9]+(ms|s|m)$"},
-                )
+                ),
+                rules=closed(
+                    enabled=FLAG,
+                    labels=LABELS,
+                    errorShare=SHARE,
+                    overloadedShare=SHARE,
+                    smallCallSeconds=SECONDS,
+                    backlogSeconds=SECONDS,
+                    runbook={"type": "string", "pattern": "^[^\\s#]+$"},
+                ),
             ),
             test=closed(apiKeySecret=optional_secret_key()),
         ),

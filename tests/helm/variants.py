@@ -42,7 +42,10 @@ _OF_CPU: dict[str, Values] = {
     "open": {"gateway.auth": {"mode": "off"}, "networkPolicy.enabled": False},
     "watched": {
         "networkPolicy": {"metricsFrom": _METRICS, "nodeCIDRs": ["10.0.0.0/8"]},
-        "monitoring": {"serviceMonitor": {"enabled": True, "labels": {"release": "p"}}},
+        "monitoring": {
+            "serviceMonitor": {"enabled": True, "labels": {"release": "p"}},
+            "rules": {"enabled": True, "labels": {"release": "p"}},
+        },
     },
     "routed": {
         "ingress": {"enabled": True, "host": "e.example.org", "tlsSecret": "e-tls"},

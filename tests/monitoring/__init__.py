@@ -1,0 +1,1 @@
+"""The alerts and the dashboard of the chart, held to the metrics that exist."""
