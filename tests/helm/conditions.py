@@ -78,7 +78,7 @@ def conditions() -> list[Schema]:
         ),
         when(scaled, needs(triton=needs(capacityTokensPerSecond={"exclusiveMinimum": 0}))),
         when(keda, needs(triton=needs(autoscaling=needs(prometheusAddress=GIVEN)))),
-        when(needs(ingress=needs(enabled=true)), needs(ingress=needs(host=GIVEN))),
+        when(needs(ingress=needs(enabled=true)), needs(ingress=needs(hosts=has_some))),
         when(needs(httpRoute=needs(enabled=true)), needs(httpRoute=needs(parentRefs=has_some))),
         when(scaled, scraped),  # whose labels the queries ask for
         when(needs(monitoring=needs(rules=needs(enabled=true))), scraped),

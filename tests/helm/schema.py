@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from export.serving import PRECISIONS
 from gateway.settings import MAX_PORT, VARIABLES, Settings, Variable
-from tests.helm.conditions import GIVEN, Schema, conditions
+from tests.helm.conditions import GIVEN, Schema, conditions, needs
 from tests.helm.kinds import definitions, kind, list_of
 
 TEXT: Schema = {"type": "string"}
@@ -215,7 +215,10 @@ def gateway() -> Schema:
             targetCPUUtilization={"type": "integer", "minimum": 1, "maximum": 100},
         ),
         service=closed(
-            type=one_of("ClusterIP", "NodePort", "LoadBalancer"), port=PORT, annotations=LABELS
+            type=one_of("ClusterIP", "NodePort", "LoadBalancer"),
+            port=PORT,
+            annotations=LABELS,
+            trafficDistribution=one_of("", "PreferClose", "PreferSameZone", "PreferSameNode"),
         ),
     )
 
@@ -287,6 +290,15 @@ def model() -> Schema:
     )
 
 
+def shared() -> Schema:
+    """What parents put there for all of their charts, in the two ways that are in use."""
+    secret = {"anyOf": [GIVEN, needs(name=GIVEN)]}
+    return {
+        "type": "object",
+        "properties": {"imagePullSecrets": {"type": "array", "items": secret}},
+    }
+
+
 def parent() -> Schema:
     """A Gateway, or another parent of an HTTPRoute."""
     return closed(
@@ -300,13 +312,18 @@ def parent() -> Schema:
     )
 
 
+def hosts() -> Schema:
+    name = "^(\\*\\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+    return {"type": "array", "items": {"type": "string", "pattern": name}}
+
+
 def values_schema() -> Schema:
     """The whole of values.schema.json."""
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **closed(
             ("model", "gateway", "triton"),
-            **{"global": {"type": "object"}},
+            **{"global": shared()},
             enabled=FLAG,
             nameOverride=OWN_NAME,
             fullnameOverride=OWN_NAME,
@@ -315,18 +332,12 @@ def values_schema() -> Schema:
             gateway=gateway(),
             triton=triton(),
             ingress=closed(
-                enabled=FLAG, className=NAME, annotations=LABELS, host=NAME, tlsSecret=NAME
+                enabled=FLAG, className=NAME, annotations=LABELS, hosts=hosts(), tlsSecret=NAME
             ),
             httpRoute=closed(
                 enabled=FLAG,
                 parentRefs={"type": "array", "items": parent()},
-                hostnames={
-                    "type": "array",
-                    "items": {
-                        "type": "string",
-                        "pattern": "^(\\*\\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
-                    },
-                },
+                hostnames=hosts(),
                 timeout={"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"},
             ),
             networkPolicy=closed(

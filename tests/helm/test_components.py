@@ -35,13 +35,22 @@ def test_scheduling_reaches_every_pod() -> None:
 
 
 def test_pull_secrets_reach_every_pod() -> None:
-    for _, spec in pod_specs(render({**worked("cpu"), "imagePullSecrets": [{"name": "pull"}]})):
-        assert spec["imagePullSecrets"] == [{"name": "pull"}]
+    """Those of the parent too, which some write as text and some as Kubernetes does."""
+    shared = {"imagePullSecrets": ["parent", {"name": "pull"}]}
+    values = {**VARIANTS["exported"], "global": shared, "imagePullSecrets": [{"name": "pull"}]}
+    pods = dict(pod_specs(render(values)))
+    assert len(pods) == 4
+    for spec in pods.values():
+        assert spec["imagePullSecrets"] == [{"name": "pull"}, {"name": "parent"}]
+    assert not [spec for _, spec in pod_specs(render(worked("cpu"))) if "imagePullSecrets" in spec]
 
 
-def test_names_fit_for_long_releases() -> None:
-    for one in render({**worked("cpu"), "fullnameOverride": "a" * 40}):
-        assert len(one["metadata"]["name"]) <= 63
+def test_calls_may_stay_near_if_asked_for() -> None:
+    near = changed(worked("cpu"), {"gateway.service": {"trafficDistribution": "PreferSameZone"}})
+    assert pick(render(near), "Service", "-gateway")["spec"]["trafficDistribution"] == (
+        "PreferSameZone"
+    )
+    assert "trafficDistribution" not in str(render(worked("cpu")))
 
 
 def test_a_single_pod_has_no_budget_that_would_block_a_drain() -> None:
@@ -167,12 +176,16 @@ def test_operations_never_share_a_service_with_calls() -> None:
 def test_callers_come_by_an_ingress_or_a_route_if_asked_for() -> None:
     manifests = render(VARIANTS["routed"])
     service = pick(manifests, "Service", "-gateway")
-    (rule,) = pick(manifests, "Ingress")["spec"]["rules"]
-    (path,) = rule["http"]["paths"]
-    assert path["backend"]["service"] == {
-        "name": service["metadata"]["name"],
-        "port": {"name": service["spec"]["ports"][0]["name"]},
-    }
+    ingress = pick(manifests, "Ingress")["spec"]
+    hosts = ["e.example.org", "*.f.example.org"]
+    assert [rule["host"] for rule in ingress["rules"]] == hosts
+    assert ingress["tls"] == [{"hosts": hosts, "secretName": "e-tls"}]
+    for rule in ingress["rules"]:
+        (path,) = rule["http"]["paths"]
+        assert path["backend"]["service"] == {
+            "name": service["metadata"]["name"],
+            "port": {"name": service["spec"]["ports"][0]["name"]},
+        }
     (rule,) = pick(manifests, "HTTPRoute")["spec"]["rules"]
     assert rule["backendRefs"] == [{"name": service["metadata"]["name"], "port": 80}]
     timeout = VARIABLES["timeout_seconds"].default

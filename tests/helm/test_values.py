@@ -1,13 +1,12 @@
 """What the chart takes as values, and what it refuses."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from helm_python import Chart, HelmError, lint
+from helm_python import HelmError, lint
 
 from tests.helm.broken.values import MISTAKES, Mistake
 from tests.helm.chart import FOLDER, WORKED, Values, generated, loaded, render, worked
@@ -67,17 +66,6 @@ def test_the_schema_is_closed_but_for_global_and_what_is_kubernetes() -> None:
     assert opened == {".global"}
     kinds = [one for name, one in schema["definitions"].items() if "properties" in one]
     assert all(one["additionalProperties"] is False for one in kinds)
-
-
-def test_the_chart_can_be_a_subchart(tmp_path: Path) -> None:
-    shutil.copytree(FOLDER, tmp_path / "charts" / FOLDER.name)
-    (tmp_path / "Chart.yaml").write_text(
-        "apiVersion: v2\nname: parent\nversion: 1.0.0\ndependencies:\n"
-        "  - {name: triton-embeddings, version: 0.1.0, condition: triton-embeddings.enabled}\n"
-    )
-    values = {"enabled": True, "global": {"anything": 1}, **worked("cpu")}
-    parent = {"global": {"region": "eu"}, "triton-embeddings": values}
-    assert any("deployment" in path for path in Chart.load(tmp_path).render(parent, name="p"))
 
 
 def test_every_value_has_a_sentence() -> None:

@@ -48,7 +48,11 @@ _OF_CPU: dict[str, Values] = {
         },
     },
     "routed": {
-        "ingress": {"enabled": True, "host": "e.example.org", "tlsSecret": "e-tls"},
+        "ingress": {
+            "enabled": True,
+            "hosts": ["e.example.org", "*.f.example.org"],
+            "tlsSecret": "e-tls",
+        },
         "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},
     },
     "exported": {"model": {"source": "export", "export": EXPORT}},

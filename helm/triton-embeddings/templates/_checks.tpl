@@ -23,6 +23,10 @@
 {{- if and (eq .Values.model.source "image") (eq .Values.model.image.mode "volume") (semverCompare "<1.33.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail "model.source image needs Kubernetes 1.33: set model.image.mode to copy" -}}
 {{- end -}}
+{{- $since := get (dict "PreferClose" "1.31" "PreferSameZone" "1.34" "PreferSameNode" "1.34") .Values.gateway.service.trafficDistribution -}}
+{{- if and $since (semverCompare (printf "<%s.0-0" $since) .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "gateway.service.trafficDistribution %s needs Kubernetes %s: leave it empty" .Values.gateway.service.trafficDistribution $since) -}}
+{{- end -}}
 {{- if and .Values.triton.gpu.resourceClaimTemplate (semverCompare "<1.31.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail "triton.gpu.resourceClaimTemplate needs Kubernetes 1.31, and 1.34 without a feature gate" -}}
 {{- end -}}

@@ -1,14 +1,16 @@
+{{/* Release and chart, at most 40 characters: what is cut keeps a digest, or two would be one. A
+     chart under an alias always says it, so that two of one parent differ. */}}
 {{- define "triton-embeddings.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- $full := printf "%s-%s" .Release.Name $name -}}
+{{- if and (eq $name "triton-embeddings") (contains $name .Release.Name) -}}
+{{- $full = .Release.Name -}}
 {{- end -}}
+{{- $full = default $full .Values.fullnameOverride -}}
+{{- if gt (len $full) 40 -}}
+{{- $full = printf "%s-%s" (trunc 31 $full | trimSuffix "-") (sha256sum $full | trunc 8) -}}
 {{- end -}}
+{{- $full -}}
 {{- end -}}
 
 {{/* Of (dict "root" $ "component" "gateway"). They never change, so the version is not among them. */}}
@@ -47,9 +49,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 serviceAccountName: {{ include "triton-embeddings.fullname" .root }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .root.Values.imagePullSecrets }}
+{{- $secrets := .root.Values.imagePullSecrets -}}
+{{- range default list .root.Values.global.imagePullSecrets -}}
+{{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) -}}
+{{- end }}
+{{- with $secrets }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- uniq . | toYaml | nindent 2 }}
 {{- end }}
 securityContext:
   runAsNonRoot: true
