@@ -26,7 +26,10 @@ def test_no_pod_chooses_a_user_or_holds_a_token() -> None:
 
 
 def test_scheduling_reaches_every_pod() -> None:
-    for name, spec in pod_specs(render(VARIANTS["scheduled"])):
+    """The Job and the test too."""
+    pods = dict(pod_specs(render(VARIANTS["scheduled"])))
+    assert len(pods) == 4
+    for name, spec in pods.items():
         assert spec["nodeSelector"] == {"pool": "one"}, name
         assert {"key": "pool", "operator": "Exists"} in spec["tolerations"]
         assert (spec["priorityClassName"], spec["runtimeClassName"]) == ("high", "gvisor")
@@ -159,6 +162,33 @@ def test_nobody_reads_metrics_unless_named() -> None:
         spec = pick(render(VARIANTS.get(name, worked("cpu"))), "NetworkPolicy", "-gateway")["spec"]
         (rule,) = (one for one in spec["ingress"] if one["ports"][0]["port"] == "operations")
         assert len(rule["from"]) == {"cpu": 1, "watched": 3}[name]
+
+
+def test_probes_and_scrapes_pass_the_policies() -> None:
+    """A plug-in that polices the kubelet needs the addresses of nodes."""
+    manifests = render(VARIANTS["watched"])
+    passed = {"gateway": {"operations": 3}, "triton": {"http": 1, "metrics": 1}}
+    for component, ports in passed.items():
+        (container,) = pick(manifests, "Deployment", f"-{component}")["spec"]["template"]["spec"][
+            "containers"
+        ]
+        rules = pick(manifests, "NetworkPolicy", f"-{component}")["spec"]["ingress"]
+        peers = {rule["ports"][0]["port"]: rule.get("from") for rule in rules}
+        assert {port: len(peers[port]) for port in ports} == ports
+        probed = container["readinessProbe"]["httpGet"]["port"]
+        assert {"ipBlock": {"cidr": "10.0.0.0/8"}} in peers[probed]
+
+
+def test_other_keys_restart_nothing_and_other_settings_do() -> None:
+    """The gateway reads its keys again by itself."""
+    key = {"name": "other", "digest": "sha256:" + "2" * 64}
+    keys = changed(worked("cpu"), {"gateway.auth.keys": [key]})
+    settings = changed(worked("cpu"), {"gateway.config": {"maxTexts": 7}})
+    before = deployments(render(worked("cpu")))
+    assert deployments(render(keys)) == before
+    gateway, triton = deployments(render(settings))
+    assert gateway != before[0]
+    assert triton == before[1]
 
 
 def test_policies_can_be_left_to_others() -> None:

@@ -47,6 +47,22 @@ def test_values_of_the_page_and_of_the_readme_exist() -> None:
         assert [path for path in paths if schema_at(path) is None] == []
 
 
+def test_each_promise_is_held_by_tests_that_exist() -> None:
+    section = PAGE.partition("## What the chart promises")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == 15
+    files = Path(__file__).parents[1].rglob("test_*.py")
+    written = {
+        name
+        for file in files
+        for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))
+    }
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named, row
+        assert set(named) <= written
+
+
 def test_worked_files_that_are_linked_exist() -> None:
     linked = re.findall(r"\((ci/[a-z-]+\.yaml)\)", (FOLDER / "README.md").read_text())
     assert sorted(linked) == sorted(f"ci/{file.name}" for file in (FOLDER / "ci").iterdir())

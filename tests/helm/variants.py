@@ -68,9 +68,15 @@ _OF_GPU: dict[str, Values] = {
     "copied": {"model.path": "models", "model.image.mode": "copy"},
     "MIG": {"triton.gpu": {"resourceName": "nvidia.com/mig-1g.10gb"}},
     "scheduled": {
-        f"{component}.{key}": value
-        for component in ("gateway", "triton")
-        for key, value in _POD.items()
+        "model": {
+            "source": "export",
+            "export": EXPORT | {"podSecurityContext": {"fsGroup": 5678}},
+        },
+        **{
+            f"{component}.{key}": value
+            for component in ("gateway", "triton")
+            for key, value in _POD.items()
+        },
     },
 }
 
