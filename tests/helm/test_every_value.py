@@ -26,7 +26,7 @@ USED_IN = {
     "model.export": "exported",
     "model.image": "gpu-values",
     "model.image.copySize": "copied",
-    "monitoring.serviceMonitor": "watched",
+    "monitoring": "watched",
     "triton.autoscaling": "autoscaling-values",
     "triton.capacityTokensPerSecond": "autoscaling-values",
     "triton.gpu": "gpu-values",
@@ -85,6 +85,7 @@ TOGETHER: dict[str, Values] = {
     "gateway.auth.mode": {"gateway.auth": {"mode": "off"}},
     "gateway.auth.existingSecret": {"gateway.auth.existingSecret": "other"},
     "gateway.autoscaling.enabled": {"gateway.autoscaling.enabled": False},
+    "monitoring.serviceMonitor.enabled": {"monitoring": {}},
     "model.export.storage.accessMode": {
         "model.export.storage.accessMode": "ReadWriteOnce",
         "triton.replicas": 1,
@@ -125,8 +126,8 @@ def another(path: str, now: Any) -> Any:
         return next(word for word in schema["enum"] if word not in ("", now))
     if isinstance(now, bool):
         return not now
-    if isinstance(now, int):
-        return now + 1
+    if isinstance(now, (int, float)):
+        return now + 1 if isinstance(now, int) else now / 2
     assert isinstance(now, str), path
     return "3Gi" if now.endswith("i") else "another"
 
