@@ -32,6 +32,7 @@ from gateway.inference.revisions import Shares
 Allowed = Callable[[str], bool]  # whether a caller may use the model of an id
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 
+NEVER = float("-inf")
 # Seconds between two looks for a name that nobody knows.
 LOOK_AGAIN_SECONDS = 0.1
 # Seconds for which a model that was unloaded may be one that is being replaced.
@@ -146,7 +147,7 @@ class Catalogue:
         self._pending_names: set[str] = set()  # that those answer to, as far as is known
         self._is_unread = False  # whether one of them may answer to any name
         self._unloaded: dict[str, tuple[ServedModel, float]] = {}  # by ensemble, and when
-        self._asked_at = float("-inf")
+        self._asked_at = NEVER
         self._is_away = True
         self._away = "was not asked yet"
 
@@ -181,6 +182,8 @@ class Catalogue:
 
         Raises: AmbiguousModel, Forbidden; TritonUnavailable while that is not known.
         """
+        if self._asked_at == NEVER:  # a gateway that has just started
+            await self.refresh(max_age_seconds=float("inf"))
         models = self._index.find(name)
         if not models and not self._is_away:  # it may have come since Triton was asked
             await self._look_again()

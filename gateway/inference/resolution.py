@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
 from gateway.settings import SettingsError
@@ -18,6 +19,8 @@ from gateway.settings import SettingsError
 RESOLVE_SECONDS = 2.0
 # Seconds after which a name is asked for again when a Triton is lost.
 LOSS_SECONDS = 0.2
+# Seconds that a gateway which has just started waits for its first answer.
+FIRST_SECONDS = 2.0
 VARIABLE = "GATEWAY_TRITON_ADDRESS"
 
 _WITH_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):(\d{1,5})")
@@ -64,6 +67,7 @@ class Addresses:
         self._known: dict[Name, list[str]] = {}
         self._resolve = resolve
         self._is_lost = asyncio.Event()
+        self._is_looked_up = asyncio.Event()
 
     @property
     def are_fixed(self) -> bool:
@@ -76,6 +80,13 @@ class Addresses:
         return fixed | {
             address: name.host for name, found in self._known.items() for address in found
         }
+
+    async def wait(self) -> None:
+        """Until every name was looked up once, while they are followed; for a while at most."""
+        if self._names:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_SECONDS):
+                    await self._is_looked_up.wait()
 
     def note_loss(self) -> None:
         """A Triton was lost, which may have moved."""
@@ -90,6 +101,7 @@ class Addresses:
             if (known := self.known()) != told:
                 tell(known)
                 told = known
+            self._is_looked_up.set()
             try:
                 async with asyncio.timeout(RESOLVE_SECONDS):
                     await self._is_lost.wait()

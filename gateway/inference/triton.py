@@ -47,9 +47,9 @@ class TritonEmbedder:
         channels: Channels = Clear(),  # noqa: B008 - has no state
         resolve: Resolve = resolve,
     ) -> None:
-        addresses = Addresses(address, resolve)
-        self.fleet = Fleet(addresses.known(), windows, channels)
-        self._mending = Mending(self.fleet, addresses, channels)
+        self._addresses = Addresses(address, resolve)
+        self.fleet = Fleet(self._addresses.known(), windows, channels)
+        self._mending = Mending(self.fleet, self._addresses, channels)
         self._chunk_tokens = chunk_tokens
         self._chunk_texts = chunk_texts
 
@@ -119,6 +119,7 @@ class TritonEmbedder:
 
     async def repository(self) -> Repository:
         self._mending.start()
+        await self._addresses.wait()
         return await asking.list_repository(self.fleet)
 
     async def probe(self, ensemble: str) -> None:

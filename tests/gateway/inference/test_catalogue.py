@@ -156,7 +156,6 @@ async def test_a_caller_is_told_of_no_model_but_those_that_he_may_use() -> None:
 async def test_known_models_stay_known_while_triton_is_away() -> None:
     triton = Triton(ensemble("m"))
     catalogue = triton.catalogue
-    assert LATER == await told(catalogue, "m")
     await catalogue.refresh()
     created = (await catalogue.resolve("m")).created
     triton.goes_away()
@@ -324,6 +323,12 @@ async def test_a_triton_that_was_never_heard_is_not_ready() -> None:
     triton.goes_away()
     await triton.catalogue.refresh()
     assert {"Triton": "does not answer: away"} == triton.catalogue.troubles()
+
+
+async def test_the_first_call_waits_for_the_first_look() -> None:
+    triton = Triton(ensemble("m"))
+    assert ["m", "m"] == await asyncio.gather(*(told(triton.catalogue, "m") for _ in range(2)))
+    assert triton.asked == 1
 
 
 async def test_a_recent_answer_is_not_asked_for_again() -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.errors import TritonUnavailable
 from gateway.inference import resolution
 from gateway.inference.resolution import Addresses
 from gateway.inference.triton import TritonEmbedder
@@ -123,6 +124,37 @@ async def test_a_triton_whose_address_is_gone_finishes_what_it_has(ports: tuple[
         await running
         await wait_until(lambda: [one.state for one in embedder.status()] == ["ready"])
         await embedder.close()
+
+
+async def test_the_first_look_waits_for_the_addresses(ports: tuple[int, int]) -> None:
+    names, may_answer = Names(f"127.0.0.1:{ports[0]}"), asyncio.Event()
+
+    async def resolve_late(host: str, port: int) -> list[str]:
+        await may_answer.wait()
+        return await names(host, port)
+
+    embedder = TritonEmbedder("dns:///triton:8001", resolve=resolve_late)
+    looking = asyncio.create_task(embedder.repository())
+    await asyncio.sleep(0)
+    assert not looking.done()
+    may_answer.set()
+    assert (await looking).ensembles
+    await embedder.close()
+
+
+async def test_a_name_server_that_says_nothing_is_not_waited_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resolution, "FIRST_SECONDS", 0.0)
+
+    async def resolve_never(host: str, port: int) -> list[str]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    embedder = TritonEmbedder("dns:///triton:8001", resolve=resolve_never)
+    with pytest.raises(TritonUnavailable, match="has an address"):
+        await embedder.repository()
+    await embedder.close()
 
 
 async def test_a_loss_makes_a_name_be_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
