@@ -31,6 +31,7 @@ backend plain
   server-template pod 1-{slots} 127.0.0.1:1 disabled
 backend repeating
   balance roundrobin
+  option http-buffer-request
   retry-on conn-failure empty-response
   server-template pod 1-{slots} 127.0.0.1:1 disabled
 """
