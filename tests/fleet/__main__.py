@@ -69,7 +69,7 @@ async def show(folder: Path, options: argparse.Namespace) -> bool:
         await fleet.until_whole()
         fleet.tasks += [asyncio.create_task(one.run()) for one in (load, scrapes)]
         print(HEAD)
-        for name, fault in fleet.faults().items():
+        for name, fault in [*fleet.faults().items()] * options.repeat:
             if options.only in name:
                 rows.append(await Row.measure(name, fleet, fault, AROUND_SECONDS))
                 print(rows[-1], flush=True)
@@ -100,8 +100,14 @@ def main(arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", default="", help="faults with this in their name")
+    parser.add_argument("--repeat", type=int, default=1, help="times that all come")
     parser.add_argument("--faster", type=float, default=1.0, help="divides periods and waits")
-    parser.add_argument("--dns-cache", type=float, default=0.0, help="seconds")
+    parser.add_argument(
+        "--dns-cache",
+        type=float,
+        default=0.0,
+        help="seconds that an answer of the name server is repeated",
+    )
     parser.add_argument("--output", default="build/fleet", help="folder for events and logs")
     options = parser.parse_args(arguments)
     try:

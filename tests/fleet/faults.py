@@ -159,8 +159,11 @@ class Fleet:
         ]
         return all(answer is not None and answer.status_code == status for answer in answers)
 
-    async def change_model(self, path: str) -> None:
-        self.upgrade({"model.path": path})
+    async def change_model(self) -> None:
+        """To the other of the two revisions."""
+        paths = ["models-32", "models-64"]
+        paths.remove(self.values["model"]["path"])
+        self.upgrade({"model.path": paths[0]})
 
     async def change_settings(self) -> None:
         self.upgrade({"gateway.config.maxTexts": 1000})
@@ -172,7 +175,7 @@ class Fleet:
         """By name, in the order in which they come."""
         return {
             "nothing": self.nothing,
-            "upgrade to another revision": lambda: self.change_model("models-64"),
+            "upgrade to another revision": self.change_model,
             "a Triton killed (SIGKILL)": self.kill_triton,
             CUT: self.kill_gateway,
             "a Triton that stops and keeps its port": self.stop_with_open_port,

@@ -44,6 +44,7 @@ class Pod:
     is_gone: bool = False
     ready_since: float | None = None  # on the monotonic clock
     container: Container | None = None
+    _grace_seconds: float | None = None  # of the probe that failed
     _deleted: asyncio.Event = field(default_factory=asyncio.Event)
     _condemned: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -113,6 +114,7 @@ class Pod:
 
     async def _run_once(self, sandbox: Sandbox, manifest: Manifest) -> None:
         self._condemned.clear()
+        self._grace_seconds = None
         command, environ = self.image.start(manifest, self.uid)
         self.container = container = await sandbox.start(command, environ, self.log)
         self.tell(f"{self.name} starts on {self.node}")
@@ -142,16 +144,20 @@ class Pod:
         hook = manifest.get("lifecycle", {}).get("preStop", {"sleep": {"seconds": 0}})
         await asyncio.wait([exited], timeout=hook["sleep"]["seconds"] / self.faster)
         container.send(signal.SIGTERM)
-        left = began + self.spec["terminationGracePeriodSeconds"] - time.monotonic()
+        grace_seconds = self._grace_seconds
+        if grace_seconds is None:
+            grace_seconds = self.spec["terminationGracePeriodSeconds"]
+        left = began + grace_seconds - time.monotonic()
         await asyncio.wait([exited], timeout=max(left, 2.0))
         if not exited.done():
             self.tell(f"{self.name} is killed after its grace period")
             container.send(signal.SIGKILL)
             await exited
 
-    def _condemn(self, probe: str) -> None:
+    def _condemn(self, probe: str, grace_seconds: float | None) -> None:
         if not self._condemned.is_set() and not self.is_deleted:
             self.tell(f"{self.name} fails its {probe} probe")
+            self._grace_seconds = grace_seconds
             self._condemned.set()
 
     def _set_ready(self, ready: bool) -> None:

@@ -11,6 +11,10 @@ import httpx
 from tests.fleet.namespaces import Container
 
 Manifest = dict[str, Any]
+KNOWN = {
+    "httpGet", "exec", "periodSeconds", "timeoutSeconds", "failureThreshold",
+    "terminationGracePeriodSeconds",
+}  # fmt: skip
 KINDS = ("startup", "readiness", "liveness")
 
 
@@ -27,6 +31,7 @@ class Probe:
     period_seconds: float
     timeout_seconds: float
     failure_threshold: int
+    grace_seconds: float | None  # of a container that it fails; None: that of the pod
 
     @classmethod
     def read(cls, container: Manifest, kind: str, faster: float = 1.0) -> "Probe":
@@ -35,14 +40,14 @@ class Probe:
         faster  what periods are divided by
         """
         probe = container[f"{kind}Probe"]
-        known = {"httpGet", "exec", "periodSeconds", "timeoutSeconds", "failureThreshold"}
-        assert not set(probe) - known, f"not known here: {sorted(set(probe) - known)}"
+        assert not set(probe) - KNOWN, f"not known here: {sorted(set(probe) - KNOWN)}"
         return cls(
             url=_url(container, probe["httpGet"]) if "httpGet" in probe else "",
             command=tuple(probe["exec"]["command"]) if "exec" in probe else (),
             period_seconds=probe.get("periodSeconds", 10) / faster,
             timeout_seconds=probe.get("timeoutSeconds", 1),
             failure_threshold=probe.get("failureThreshold", 3),
+            grace_seconds=probe.get("terminationGracePeriodSeconds"),
         )
 
     async def ask(self, container: Container, address: str, client: httpx.AsyncClient) -> bool:
@@ -97,12 +102,12 @@ class Health:
         container: Container,
         address: str,
         tell_ready: Callable[[bool], None],
-        condemn: Callable[[str], None],
+        condemn: Callable[[str, float | None], None],
     ) -> None:
         """Until the container ends: this is cancelled then.
 
         tell_ready  gets what the readiness probe says, each time
-        condemn     gets the probe that wants the container started again
+        condemn     gets the probe that wants the container started again, and its grace period
 
         Readiness and liveness are asked for when the startup probe has succeeded.
         """
@@ -115,7 +120,7 @@ class Health:
                     break
                 failures += 1
                 if failures == self.startup.failure_threshold:
-                    condemn("startup")
+                    condemn("startup", self.startup.grace_seconds)
 
             async def follow_readiness() -> None:
                 verdict = Verdict(False, self.readiness.failure_threshold)
@@ -126,7 +131,7 @@ class Health:
                 verdict = Verdict(True, self.liveness.failure_threshold)
                 async for succeeded in _asked(self.liveness, container, address, client):
                     if not verdict.note(succeeded):
-                        condemn("liveness")
+                        condemn("liveness", self.liveness.grace_seconds)
 
             async with asyncio.TaskGroup() as group:
                 group.create_task(follow_readiness())

@@ -18,7 +18,8 @@ def test_one_success_makes_it_hold_again() -> None:
 def test_probes_are_read_as_the_chart_renders_them() -> None:
     manifests = render(worked("cpu"))
     ready = Probe.read(container_of(manifests, "-gateway"), "readiness")
-    assert ready == Probe("http://{address}:9090/health/ready", (), 5, 2, 3)
+    assert ready == Probe("http://{address}:9090/health/ready", (), 5, 2, 3, None)
     alive = Probe.read(container_of(manifests, "-triton"), "liveness", faster=10)
     assert alive.command[:2] == ("python3", "-c")
     assert (alive.url, alive.period_seconds, alive.timeout_seconds) == ("", 3, 25)
+    assert alive.grace_seconds == 20

@@ -73,6 +73,8 @@ def test_grace_is_longer_than_stopping_takes() -> None:
     exit_timeout = int(argument(container, "--exit-timeout-secs"))
     assert exit_timeout > 90.5
     assert triton["terminationGracePeriodSeconds"] >= asleep + exit_timeout + 5
+    stuck = container["livenessProbe"]["terminationGracePeriodSeconds"]
+    assert asleep < stuck < triton["terminationGracePeriodSeconds"]
 
 
 def test_grace_knows_the_timeout_of_the_gateway() -> None:
