@@ -9,8 +9,9 @@ import yaml
 from helm_python import HelmError, lint
 
 from tests.helm.broken.values import MISTAKES, Mistake
-from tests.helm.chart import FOLDER, WORKED, Values, generated, loaded, render, worked
+from tests.helm.chart import FOLDER, WORKED, Values, changed, generated, loaded, render, worked
 from tests.helm.table import keys
+from tests.helm.variants import VARIANTS
 
 KUBERNETES = ("v1.33.0", "v1.35.0", "v1.37.0")
 
@@ -33,6 +34,16 @@ def test_a_claim_is_enough_for_the_oldest_kubernetes(capfd: pytest.CaptureFixtur
     assert not capfd.readouterr().err
     errors(worked("gpu"), "v1.30.0")  # which tells of `fail` in its log alone
     assert "model.source image needs Kubernetes 1.33" in capfd.readouterr().err
+
+
+def test_what_needs_a_newer_kubernetes_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    """And a copy of the model image needs none."""
+    assert errors(VARIANTS["copied"], "v1.30.0") == []
+    near = {"gateway.service": {"trafficDistribution": "PreferSameZone"}}
+    assert errors(changed(worked("cpu"), near), "v1.34.0") == []
+    assert not capfd.readouterr().err
+    errors(changed(worked("cpu"), near), "v1.33.0")
+    assert "PreferSameZone needs Kubernetes 1.34" in capfd.readouterr().err
 
 
 def test_the_defaults_lack_what_must_be_given() -> None:

@@ -136,6 +136,18 @@ def package(site: Path, helm: str) -> Checked:
     return Checked(version(site, helm), what, () if same else (complaint or "other manifests",))
 
 
+def openshift(site: Path, helm: str) -> Checked:
+    """No pod asks for a group where each namespace has its own; elsewhere the export does."""
+    asking = {}
+    for known in ("v1", "security.openshift.io/v1"):
+        arguments = ("template", NAME, str(FOLDER), "--api-versions", known)
+        code, text, said = call(site, helm, *arguments, values=VARIANTS["exported"])
+        asking[known] = said if code else text.count("fsGroup:")
+    what = "template: a group for volumes, but none on OpenShift"
+    right = asking == {"v1": 1, "security.openshift.io/v1": 0}
+    return Checked(version(site, helm), what, () if right else (str(asking),))
+
+
 CHECKS: list[Check] = [
-    partial(check, helm=helm) for helm in HELMS for check in (lint, templates, package)
+    partial(check, helm=helm) for helm in HELMS for check in (lint, templates, package, openshift)
 ]
