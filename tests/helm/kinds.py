@@ -18,18 +18,34 @@ _ROOTS = {
     "core.v1": ("Affinity", "EnvVar", "Toleration", "Volume", "VolumeMount"),
     "networking.v1": ("NetworkPolicyEgressRule", "NetworkPolicyPeer"),
 }
+CIDR = "^([0-9.]+/([12]?[0-9]|3[0-2])|[0-9a-f:.]*:[0-9a-f:.]*/([1-9]?[0-9]|1[01][0-9]|12[0-8]))$"
 # What the published schemas leave to the server.
 _NARROWED: dict[str, dict[str, Schema]] = {
     "EnvVar": {"name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$"}},
+    "IPBlock": {"cidr": {"type": "string", "pattern": CIDR}},
+    "LabelSelectorRequirement": {
+        "operator": {"enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
+    },
+    "NodeSelectorRequirement": {
+        "operator": {"enum": ["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]},
+    },
+    "PreferredSchedulingTerm": {"weight": {"type": "integer", "minimum": 1, "maximum": 100}},
     "Toleration": {
-        "effect": {"enum": ["", "NoSchedule", "PreferNoSchedule", "NoExecute"]},
+        "effect": {"enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]},
         "operator": {"enum": ["Equal", "Exists", "Gt", "Lt"]},
     },
     "Volume": {"name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}},
+    "WeightedPodAffinityTerm": {"weight": {"type": "integer", "minimum": 1, "maximum": 100}},
     "VolumeMount": {"mountPath": {"type": "string", "pattern": "^/[^:]*$"}},
 }
 _BOUNDS: dict[str, Schema] = {
+    "ConfigMapKeySelector": {"required": ["key", "name"]},
+    "ConfigMapVolumeSource": {"required": ["name"]},
+    "EnvVar": {"minProperties": 2, "maxProperties": 2},  # its name and one value
+    "EnvVarSource": {"minProperties": 1, "maxProperties": 1},
     "NetworkPolicyPeer": {"minProperties": 1},
+    "SecretKeySelector": {"required": ["key", "name"]},
+    "SecretVolumeSource": {"required": ["secretName"]},
     "Volume": {"minProperties": 2, "maxProperties": 2},  # its name and one source
 }
 

@@ -5,14 +5,16 @@ from dataclasses import fields
 from export.serving import PRECISIONS
 from gateway.settings import MAX_PORT, VARIABLES, Settings, Variable
 from tests.helm.conditions import GIVEN, Schema, conditions, needs
-from tests.helm.kinds import definitions, kind, list_of
+from tests.helm.kinds import CIDR, definitions, kind, list_of
 
 TEXT: Schema = {"type": "string"}
 FLAG: Schema = {"type": "boolean"}
 NAME: Schema = {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"}
 # A part of the names of Services, which begin with a letter and have no dots.
 OWN_NAME: Schema = {"type": "string", "maxLength": 40, "pattern": "^([a-z]([-a-z0-9]*[a-z0-9])?)?$"}
-COUNT: Schema = {"type": "integer", "minimum": 1}
+COUNT: Schema = {"type": "integer", "minimum": 1, "maximum": 10_000}
+RATE: Schema = {"type": "integer", "minimum": 1, "maximum": 10**12}
+ID: Schema = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 PORT: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_PORT}
 QUANTITY: Schema = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(m|k|[MGT]|[KMGT]i)?$"}
 MEMORY: Schema = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(k|[MGT]|[KMGT]i)?$"}
@@ -21,7 +23,7 @@ SHARE: Schema = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
 SECONDS: Schema = {"type": "number", "exclusiveMinimum": 0}
 TEXTS: Schema = {"type": "array", "items": GIVEN}
 LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
-POD_LABELS: Schema = {
+LABEL_VALUES: Schema = {
     "type": "object",
     "additionalProperties": {
         "type": "string",
@@ -33,7 +35,6 @@ PULL: Schema = {"enum": ["Always", "IfNotPresent", "Never"]}
 REPOSITORY = "([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
 TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 DIGEST = "sha256:[0-9a-f]{64}"
-CIDR = "^([0-9.]+/([12]?[0-9]|3[0-2])|[0-9a-f:.]*:[0-9a-f:.]*/([1-9]?[0-9]|1[01][0-9]|12[0-8]))$"
 
 # Those that a chart takes from elsewhere: keys as a file, secrets from Secrets.
 KEYS = ("auth", "api_keys", "api_keys_file")
@@ -97,7 +98,9 @@ def setting(name: str, variable: Variable) -> Schema:
     if isinstance(variable.default, str):
         return GIVEN
     least = {"minimum": 0} if name == "drain_seconds" else {"exclusiveMinimum": 0}
-    return {"type": "integer" if isinstance(variable.default, int) else "number", **least}
+    if isinstance(variable.default, int):
+        return {"type": "integer", **least, "maximum": 10**12}
+    return {"type": "number", **least, "maximum": 86_400}  # seconds
 
 
 def config() -> Schema:
@@ -146,8 +149,8 @@ def api_key() -> Schema:
         name={"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
         digest={"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
         models={**TEXTS, "minItems": 1},
-        requestsPerMinute=COUNT,
-        tokensPerMinute=COUNT,
+        requestsPerMinute=RATE,
+        tokensPerMinute=RATE,
         expires={
             "type": "string",
             "pattern": "^\\d{4}-\\d{2}-\\d{2}(T\\d{2}:\\d{2}:\\d{2}(Z|[+-]\\d{2}:\\d{2}))?$",
@@ -166,7 +169,6 @@ def resources() -> Schema:
 
 def pods() -> dict[str, Schema]:
     """What gateway and Triton have alike."""
-    number = {"type": "integer", "minimum": 1}
     return {
         "image": image(),
         "replicas": COUNT,
@@ -175,14 +177,14 @@ def pods() -> dict[str, Schema]:
         "extraVolumes": list_of("Volume"),
         "extraVolumeMounts": list_of("VolumeMount"),
         "podAnnotations": LABELS,
-        "podLabels": POD_LABELS,
+        "podLabels": LABEL_VALUES,
         # Nothing by which a pod would leave the restricted Pod Security standard.
         "podSecurityContext": closed(
-            runAsUser=number,
-            runAsGroup={"type": "integer", "minimum": 0},
-            fsGroup={"type": "integer", "minimum": 0},
+            runAsUser={**ID, "minimum": 1},
+            runAsGroup=ID,
+            fsGroup=ID,
             fsGroupChangePolicy=one_of("Always", "OnRootMismatch"),
-            supplementalGroups={"type": "array", "items": {"type": "integer", "minimum": 0}},
+            supplementalGroups={"type": "array", "items": ID},
             seLinuxOptions=closed(type=one_of("container_t"), level=TEXT),
         ),
         "scheduling": closed(
@@ -224,7 +226,12 @@ def gateway() -> Schema:
 
 
 def triton() -> Schema:
-    some = {"type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]+%$"}
+    some = {
+        "type": ["integer", "string"],
+        "minimum": 0,
+        "maximum": 10_000,
+        "pattern": "^([0-9]|[1-9][0-9]|100)%$",
+    }
     return closed(
         ("image",),
         **pods(),
@@ -238,7 +245,7 @@ def triton() -> Schema:
         sharedMemory=SIZE,
         startupMinutes=COUNT,
         strategy=closed(maxSurge=some, maxUnavailable=some),
-        capacityTokensPerSecond={"type": "number", "minimum": 0},
+        capacityTokensPerSecond={"type": "number", "minimum": 0, "maximum": 10**12},
         autoscaling=closed(
             kind=one_of("none", "keda", "hpa"),
             minReplicas=COUNT,
@@ -350,12 +357,12 @@ def values_schema() -> Schema:
             monitoring=closed(
                 serviceMonitor=closed(
                     enabled=FLAG,
-                    labels=LABELS,
+                    labels=LABEL_VALUES,
                     interval={"type": "string", "pattern": "^[0-9]+(ms|s|m)$"},
                 ),
                 rules=closed(
                     enabled=FLAG,
-                    labels=LABELS,
+                    labels=LABEL_VALUES,
                     errorShare=SHARE,
                     overloadedShare=SHARE,
                     smallCallSeconds=SECONDS,

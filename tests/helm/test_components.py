@@ -2,18 +2,23 @@
 
 from typing import Any
 
+import yaml
+
 from gateway.settings import VARIABLES
 from tests.helm.chart import (
+    NAMESPACE,
     Manifest,
     Values,
     changed,
     container_of,
     deployments,
+    loaded,
     pick,
     pod_specs,
     render,
     worked,
 )
+from tests.helm.faults.schemas import schema_faults
 from tests.helm.variants import VARIANTS
 
 
@@ -54,6 +59,23 @@ def test_calls_may_stay_near_if_asked_for() -> None:
         "PreferSameZone"
     )
     assert "trafficDistribution" not in str(render(worked("cpu")))
+
+
+def test_names_of_digits_stay_text() -> None:
+    """YAML takes 0, 7113 and 1e3 for numbers, and true for none of them."""
+    changes: Values = {
+        "nameOverride": "true",
+        "fullnameOverride": "true",
+        "gateway.auth.existingSecret": "0",
+        "ingress": {"enabled": True, "hosts": ["1.5"], "className": "7", "tlsSecret": "1e3"},
+    }
+    for part in ("gateway", "triton"):
+        changes[f"{part}.scheduling"] = {"priorityClassName": "1e3", "runtimeClassName": "7113"}
+    values = changed(VARIANTS["claimed GPU"], {**changes, "triton.gpu.resourceClaimTemplate": "7"})
+    rendered = loaded().render(values, name="123", namespace=NAMESPACE)
+    documents = [text for path, text in rendered.items() if path.endswith(".yaml")]
+    manifests = [one for text in documents for one in yaml.safe_load_all(text) if one]
+    assert list(schema_faults(manifests, "1.37")) == []
 
 
 def test_a_single_pod_has_no_budget_that_would_block_a_drain() -> None:

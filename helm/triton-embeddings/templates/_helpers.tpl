@@ -15,8 +15,8 @@
 
 {{/* Of (dict "root" $ "component" "gateway"). They never change, so the version is not among them. */}}
 {{- define "triton-embeddings.selectorLabels" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -46,7 +46,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "triton-embeddings.pod" -}}
 {{- $scheduling := .values.scheduling -}}
 {{- $gpu := and (has .component (list "triton" "export")) (eq .root.Values.triton.flavour "gpu") -}}
-serviceAccountName: {{ include "triton-embeddings.fullname" .root }}
+serviceAccountName: {{ include "triton-embeddings.fullname" .root | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- $secrets := .root.Values.imagePullSecrets -}}
@@ -80,10 +80,10 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $scheduling.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $scheduling.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- if and $scheduling.topologySpread (has .component (list "gateway" "triton")) }}
 topologySpreadConstraints:

@@ -36,6 +36,8 @@ def metadata_faults(manifests: list[Manifest]) -> Iterator[str]:
         metadata, where = one["metadata"], f"{one['kind']}/{name_of(one)}"
         if not _NAME.fullmatch(metadata["name"]):
             yield f"{where}: no name of 63 small letters, digits and hyphens"
+        if one["kind"] == "Service" and metadata["name"][0].isdigit():
+            yield f"{where}: begins with no letter"
         if "namespace" in metadata:
             yield f"{where}: a namespace of its own"
         inner = one.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})
@@ -133,13 +135,13 @@ def backends(manifests: list[Manifest]) -> Iterator[tuple[str, str, Any]]:
 
 
 def _triton_faults(manifests: list[Manifest]) -> Iterator[str]:
-    """A gateway asks a Service of ours by a name that stands for every Triton."""
+    """A gateway asks a Service of ours by a name that stands for every Triton; or another's."""
     services = {name_of(one): one["spec"] for one in of_kind(manifests, "Service")}
     for pod in pods(manifests):
-        address = pod.variables.get("GATEWAY_TRITON_ADDRESS")
-        if address is None:
-            continue
+        address = pod.variables.get("GATEWAY_TRITON_ADDRESS", "")
         name, _, port = address.removeprefix("dns:///").partition(":")
+        if not name.startswith(f"{own_name(manifests)}-"):
+            continue
         spec = services.get(name, {})
         if port not in {str(one["port"]) for one in spec.get("ports", [])}:
             yield f"{pod.name}: no Service at {address}"
@@ -155,13 +157,17 @@ def ingress_faults(manifests: list[Manifest]) -> Iterator[str]:
                 yield f"Ingress/{name_of(one)}: a certificate for {tls['hosts']}, which it lacks"
 
 
+def own_name(manifests: list[Manifest]) -> str:
+    """What all names of the release begin with."""
+    return name_of(of_kind(manifests, "ServiceAccount")[0])
+
+
 def owned_faults(manifests: list[Manifest]) -> Iterator[str]:
     """What a pod takes from the chart is made by it; other names are the user's."""
     made = {(one["kind"], name_of(one)) for one in manifests}
-    own = min(name_of(one) for one in of_kind(manifests, "ServiceAccount"))
     for pod in pods(manifests):
         for kind, name in _used(pod.spec):
-            ours = kind == "ServiceAccount" or name.startswith(f"{own}-")
+            ours = kind == "ServiceAccount" or name.startswith(f"{own_name(manifests)}-")
             if ours and (kind, name) not in made:
                 yield f"{pod.kind}/{pod.name}: no {kind} {name!r}"
 
@@ -195,7 +201,7 @@ def policy_faults(manifests: list[Manifest]) -> Iterator[str]:
                 yield from (f"{where}: {f}" for f in _peer_faults(rule.get(peers, []), among))
                 there = port_names(own if direction == "ingress" else others)
                 for port in rule.get("ports", []):
-                    if isinstance(port["port"], str) and port["port"] not in there:
+                    if isinstance(port.get("port"), str) and port["port"] not in there:
                         yield f"{where}: {direction} at {port['port']!r}, which no pod names"
         if any(pod.component == "triton" for pod in own):
             yield from (f"{where}: {fault}" for fault in _isolation_faults(spec))

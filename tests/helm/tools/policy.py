@@ -22,7 +22,10 @@ _DIGEST = "sha256:" + "0" * 64
 
 def by_digest(values: Values) -> Values:
     """As images should be named."""
-    return changed(values, {f"{part}.image.digest": _DIGEST for part in ("gateway", "triton")})
+    parts = ("gateway", "triton", "model.export")
+    model = values["model"].get("image", {}).get("reference", "").partition(":")[0]
+    reference = {"model.image.reference": f"{model}@{_DIGEST}"} if model else {}
+    return changed(values, {f"{part}.image.digest": _DIGEST for part in parts} | reference)
 
 
 def policy_findings(site: Path, sets: list[list[Manifest]]) -> tuple[list[list[str]], int]:
