@@ -95,4 +95,4 @@ def test_both_count_alike_and_as_slowly() -> None:
 def test_thresholds_follow_the_capacity_of_a_pod() -> None:
     values = changed(BY_KEDA, {"triton.capacityTokensPerSecond": 1_760_000})
     triggers = pick(render(values), "ScaledObject")["spec"]["triggers"]
-    assert [one["metadata"]["threshold"] for one in triggers] == ["1232000", "1760000"]
+    assert [one["metadata"]["threshold"] for one in triggers] == ["1232000", "5280000"]

@@ -22,8 +22,9 @@ SPEED = 6.0
 
 async def simulate(names: Sequence[str], folder: Path, speed: float) -> list[Outcome]:
     """All at the same time."""
+    barrier = asyncio.Barrier(len(names))
     simulations = [
-        Simulation(SCENARIOS[name], number, folder / name, speed)
+        Simulation(SCENARIOS[name], number, folder / name, speed, barrier)
         for number, name in enumerate(names, 1)
     ]
     return await asyncio.gather(*(simulation.run() for simulation in simulations))
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"Commit {commit()} on {machine()}, {options.speed:g} times as fast.\n\n{HEAD}")
     for outcome in outcomes:
         print(judge(outcome).row())
+    late = max(outcome.late_seconds for outcome in outcomes)
+    print(f"\nThe simulation itself was {late:.1f} s late at worst.")
     if options.plot:
         from tests.scaling.plot import draw
 

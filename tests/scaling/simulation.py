@@ -52,6 +52,7 @@ class Outcome:
     manifest  the ScaledObject
     waiting   moments and tokens, as Prometheus had them
     tokens    that Tritons embedded
+    late_seconds  that the simulation itself came too late, at worst: what the machine blurred
     """
 
     scenario: Scenario
@@ -61,6 +62,7 @@ class Outcome:
     calls: list[Call] = field(default_factory=list)
     waiting: Sequence[tuple[float, float]] = ()
     tokens: int = 0
+    late_seconds: float = 0.0
 
 
 def values_of(scenario: Scenario) -> Values:
@@ -74,10 +76,16 @@ def values_of(scenario: Scenario) -> Values:
 
 
 class Simulation:
-    """Everything of one scenario; the number keeps its addresses apart from those of others."""
+    """Everything of one scenario.
 
-    def __init__(self, scenario: Scenario, number: int, folder: Path, speed: float) -> None:
-        self.scenario, self._folder = scenario, folder
+    number  keeps its addresses apart from those of others
+    others  begin at the same moment: what starts takes the time of what is judged
+    """
+
+    def __init__(
+        self, scenario: Scenario, number: int, folder: Path, speed: float, others: asyncio.Barrier
+    ) -> None:
+        self.scenario, self._folder, self._others = scenario, folder, others
         self.manifests = render(values_of(scenario))
         self.outcome = Outcome(scenario, pick(self.manifests, "ScaledObject"))
         self._speed = speed
@@ -113,6 +121,7 @@ class Simulation:
                 stack.push_async_callback(gateway.stop)
                 await gateway.start(session)
             await self._prometheus.start(session)
+            await self._others.wait()
             await self._play()
         return self.outcome
 
@@ -177,6 +186,8 @@ class Simulation:
     async def _sample(self) -> None:
         for turn in count():
             await self._clock.sleep_until(turn * SAMPLE_SECONDS)
+            late = self._clock.now() - turn * SAMPLE_SECONDS
+            self.outcome.late_seconds = max(self.outcome.late_seconds, late)
             deployment = self._deployment
             pods, ready = len(deployment.pods), len(deployment.ready)
             self.outcome.samples.append(Sample(self._clock.now(), pods, ready))

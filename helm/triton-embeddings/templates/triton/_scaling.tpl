@@ -7,11 +7,12 @@
   query: sum(rate(SERIES[2m]))
   metric: gateway_embedded_tokens_per_second
   threshold: {{ mulf $capacity 0.7 | ceil | int64 | quote }}
-# Backlog: a second of work waits for each pod.
+# Backlog: three seconds of work wait for each pod, over a minute: one scrape that meets a burst of
+# seconds would ask for twice the pods.
 - series: gateway_waiting_tokens
-  query: sum(SERIES)
+  query: sum(avg_over_time(SERIES[1m]))
   metric: gateway_waiting_tokens
-  threshold: {{ $capacity | ceil | int64 | quote }}
+  threshold: {{ mulf $capacity 3.0 | ceil | int64 | quote }}
 {{- end -}}
 
 {{/* The Service by whose series one release is told from another. */}}
