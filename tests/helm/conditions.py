@@ -8,6 +8,8 @@ Schema = dict[str, Any]
 
 GIVEN: Schema = {"type": "string", "minLength": 1}
 NOBODY: Schema = {"maxLength": 0}
+# Four scrapes in the two minutes over which autoscaling takes the rate of a series.
+OFTEN: Schema = {"pattern": "^([0-9]{1,4}ms|([1-9]|[12][0-9]|30)s)$"}
 
 
 def needs(**properties: Any) -> Schema:
@@ -82,5 +84,6 @@ def conditions() -> list[Schema]:
         when(needs(httpRoute=needs(enabled=true)), needs(httpRoute=needs(parentRefs=has_some))),
         when(scaled, scraped),  # whose labels the queries ask for
         when(needs(monitoring=needs(rules=needs(enabled=true))), scraped),
+        when(scaled, needs(monitoring=needs(serviceMonitor=needs(interval=OFTEN)))),
         when({"allOf": [scraped, isolated]}, needs(networkPolicy=needs(metricsFrom=has_some))),
     ]
