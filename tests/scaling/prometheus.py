@@ -21,6 +21,8 @@ MISSING = "there is no prometheus: apt-get install prometheus"
 # Seconds that KEDA waits for an answer.
 PATIENCE_SECONDS = 3.0
 START_SECONDS = 60.0
+# Seconds for which Prometheus takes the last value for the present one.
+LOOKBACK_SECONDS = 300
 # Seconds of the simulation between two values of a curve.
 STEP_SECONDS = 15.0
 
@@ -86,6 +88,7 @@ class Prometheus:
             f"--config.file={self.folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self.folder / 'data'}",
             f"--web.listen-address={LOOPBACK}:{self.port}",
+            f"--query.lookback-delta={round(1000 * LOOKBACK_SECONDS / self.clock.speed)}ms",
         ]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(words, stderr=log, env={"GOMAXPROCS": "1"})

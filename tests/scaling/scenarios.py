@@ -78,7 +78,7 @@ SCENARIOS = {
         Scenario(
             "rise",
             "slow rise to six pods, slow fall",
-            ((0, 1), (5, 1), (25, 4.2), (35, 4.2), (45, 1), (75, 1)),
+            ((0, 1), (5, 1), (20, 4.2), (28, 4.2), (36, 1), (60, 1)),
         ),
         Scenario(
             "burst",
@@ -114,7 +114,7 @@ SCENARIOS = {
         Scenario(
             "overload",
             "more than the most pods can do",
-            ((0, 1), (8, 1), (8, 12), (25, 12), (25, 1), (65, 1)),
+            ((0, 1), (8, 1), (8, 12), (20, 12), (20, 1), (60, 1)),
         ),
         Scenario(
             "cached",

@@ -129,7 +129,7 @@ class Simulation:
     async def _deploy(self) -> AsyncIterator[Deployment]:
         template = pick(self.manifests, "Deployment", "-triton")["spec"]["template"]["spec"]
         deployment = Deployment(
-            self._clock,
+            Clock(self._speed),  # of its own: what a pod was asked before the beginning is past
             self._hosts,
             self._triton_port,
             self._names,
