@@ -11,15 +11,18 @@ import httpx
 Object = dict[str, Any]
 GROUP_OF = {
     "pods": "api/v1",
-    "events": "api/v1",
+    "endpoints": "api/v1",
     "secrets": "api/v1",
+    "serviceaccounts": "api/v1",
     "services": "api/v1",
     "persistentvolumeclaims": "api/v1",
     "deployments": "apis/apps/v1",
     "replicasets": "apis/apps/v1",
     "jobs": "apis/batch/v1",
     "poddisruptionbudgets": "apis/policy/v1beta1",
-    "horizontalpodautoscalers": "apis/autoscaling/v1",
+    "horizontalpodautoscalers": "apis/autoscaling/v2beta2",
+    "ingresses": "apis/networking.k8s.io/v1",
+    "networkpolicies": "apis/networking.k8s.io/v1",
 }
 
 
@@ -59,6 +62,11 @@ class Api:
         """Merged into what is there."""
         headers = {"Content-Type": "application/merge-patch+json"}
         return self._ask("PATCH", path, json=changes, headers=headers)
+
+    def apply(self, path: str, manifest: Object) -> Any:
+        """Server-side apply, which looks at every key."""
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        return self._ask("PATCH", path, json=manifest, headers=headers)
 
     def delete(self, path: str, **options: Any) -> Any:
         return self._ask("DELETE", path, json=options)

@@ -10,6 +10,7 @@ from typing import Any
 from tests.cluster.build import PARTS
 
 WAIT = ("--wait", "--timeout", "60s")
+SOON = ("--timeout", "15s")  # for what must fail
 
 
 class HelmError(Exception):

@@ -2,7 +2,8 @@
 
 A pod that the scheduler has bound is ready after START_SECONDS; one that is not started again, as
 those of Jobs and of `helm test`, has then succeeded. An image with the tag `broken` cannot be
-pulled. A pod that is deleted is gone after STOP_SECONDS, however long its grace is.
+pulled. A pod with an init container waits for every such pod of its namespace, as Triton does for
+the export. A pod that is deleted is gone after STOP_SECONDS, however long its grace is.
 """
 
 import threading
@@ -51,6 +52,7 @@ class Kubelet:
     nodes: tuple[Node, ...] = NODES
     _since: dict[tuple[str, str], float] = field(default_factory=dict)
     _beaten: float = -BEAT_SECONDS
+    _number: int = 0  # of the next address
 
     def register(self) -> None:
         for node in self.nodes:
@@ -61,8 +63,11 @@ class Kubelet:
         """One round: what is new of nodes and pods."""
         if time.monotonic() - self._beaten > BEAT_SECONDS:
             self._beat()
-        for pod in self.api.get("/api/v1/pods")["items"]:
-            if "nodeName" in pod["spec"]:
+        pods = self.api.get("/api/v1/pods")["items"]
+        exporting = {pod["metadata"]["namespace"] for pod in pods if _is_at_work(pod)}
+        for pod in pods:
+            waits = "initContainers" in pod["spec"] and pod["metadata"]["namespace"] in exporting
+            if "nodeName" in pod["spec"] and not waits:
                 try:
                     self._tend(pod)
                 except ApiError as error:
@@ -81,14 +86,18 @@ class Kubelet:
             if self._age(pod, "stopping") > STOP_SECONDS:
                 self.api.delete(path, gracePeriodSeconds=0)
         elif pod["status"]["phase"] == "Pending" and self._age(pod, "starting") > START_SECONDS:
-            number = len(self._since)
-            address = f"10.0.{number // 256}.{number % 256}"
-            self.api.merge(f"{path}/status", {"status": report(pod) | {"podIP": address}})
+            address = {"podIP": f"10.0.{self._number // 250}.{self._number % 250 + 1}"}
+            self._number += 1
+            self.api.merge(f"{path}/status", {"status": report(pod) | address})
 
     def _age(self, pod: Object, what: str) -> float:
         """Seconds since a pod was first seen so."""
         now = time.monotonic()
         return now - self._since.setdefault((pod["metadata"]["uid"], what), now)
+
+
+def _is_at_work(pod: Object) -> bool:
+    return pod["spec"]["restartPolicy"] == "Never" and pod["status"]["phase"] == "Pending"
 
 
 def report(pod: Object) -> Object:
@@ -111,7 +120,8 @@ def _status(spec: Object, phase: str, state: Object) -> Object:
     conditions = [
         {"type": kind, "status": str(running), "lastTransitionTime": _now()} for kind in CONDITIONS
     ]
-    return {"phase": phase, "conditions": conditions, "containerStatuses": containers}
+    told: Object = {"phase": phase, "conditions": conditions, "containerStatuses": containers}
+    return told | {"startTime": _now()}
 
 
 def _now() -> str:

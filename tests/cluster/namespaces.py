@@ -66,5 +66,15 @@ def create_claim(admin: Api, namespace: str, name: str) -> None:
     admin.create(claims, _named({"name": name}, spec=spec))
 
 
+def create_storage(admin: Api, name: str) -> None:
+    """A class whose volume is bound only when a pod that uses it is scheduled."""
+    storage = {"provisioner": "kubernetes.io/no-provisioner"}
+    storage |= {"volumeBindingMode": "WaitForFirstConsumer"}
+    admin.create("/apis/storage.k8s.io/v1/storageclasses", _named({"name": name}, **storage))
+    volume: Object = {"capacity": {"storage": "20Gi"}, "hostPath": {"path": "/exports"}}
+    volume |= {"storageClassName": name, "accessModes": ["ReadWriteOnce", "ReadWriteMany"]}
+    admin.create("/api/v1/persistentvolumes", _named({"name": name}, spec=volume))
+
+
 def _named(metadata: Object, **rest: object) -> Object:
     return {"metadata": metadata, **rest}

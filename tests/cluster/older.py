@@ -18,6 +18,7 @@ RULES: dict[str, tuple[str, str]] = {
     ),
     "no unhealthyPodEvictionPolicy, of 1.26": (r" *unhealthyPodEvictionPolicy: .*\n", ""),
     "no matchLabelKeys of topologySpreadConstraints, of 1.25": (r" *matchLabelKeys: .*\n", ""),
+    "no podFailurePolicy of Jobs, of 1.25": (r"( *)podFailurePolicy:\n(?:\1 .*\n)+", ""),
     "no sleep before a pod stops, of 1.29": (
         r" *lifecycle:\n *preStop:\n *sleep: .*\n",
         "",

@@ -51,7 +51,12 @@ def render(values: Values) -> list[Manifest]:
 
 @cache
 def _render(values: str) -> list[Manifest]:
-    rendered = loaded().render(json.loads(values), name=NAME, namespace=NAMESPACE)
+    return render_chart(loaded(), json.loads(values))
+
+
+def render_chart(chart: Chart, values: Values) -> list[Manifest]:
+    """Every manifest of any chart."""
+    rendered = chart.render(values, name=NAME, namespace=NAMESPACE)
     documents = [text for path, text in rendered.items() if path.endswith(".yaml")]
     return [one for text in documents for one in yaml.load_all(text, yaml.CSafeLoader) if one]
 
