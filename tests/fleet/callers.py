@@ -30,7 +30,7 @@ class Tally:
     """What became of the calls of one caller.
 
     repeated  calls that the client itself sent again
-    moved     times that its revision was another one than before
+    moves     times, on the monotonic clock, when its revision was another one than before
     """
 
     right: int = 0
@@ -38,12 +38,17 @@ class Tally:
     failed: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     repeated: int = 0
-    moved: int = 0
+    moves: list[float] = field(default_factory=list)
     slowest: float = 0.0  # seconds
 
     @property
     def calls(self) -> int:
         return self.right + self.refused + len(self.failed) + len(self.wrong)
+
+    @property
+    def moving_seconds(self) -> float:
+        """From the first change of revision to the last."""
+        return self.moves[-1] - self.moves[0] if self.moves else 0.0
 
 
 class Caller(ABC):
@@ -92,7 +97,8 @@ class Caller(ABC):
             tally.wrong.append(f"{self.name}: {difference} off edition {edition}")
         else:
             tally.right += 1
-        tally.moved += edition != self._edition != ""
+        if edition != self._edition != "":
+            tally.moves.append(time.monotonic())
         self._edition = edition
 
 

@@ -10,7 +10,8 @@ from tests.fleet.faults import CUT, Fleet
 
 COLUMNS = (
     "fault", "calls", "right", "refused", "failed", "failed, repeating proxy", "failed, OpenAI",
-    "OpenAI sent again", "wrong or mixed", "changes of revision", "slowest, s", "whole again, s",
+    "OpenAI sent again", "wrong or mixed", "changes of revision", "between them, s",
+    "slowest, s", "whole again, s",
 )  # fmt: skip
 PLAIN = {"queries", "bulk"}  # callers whom nobody helps
 HEAD = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}"
@@ -63,7 +64,8 @@ class Row:
             failed["openai"],
             self.tallies["openai"].repeated,
             sum(len(one.wrong) for one in tallies),
-            sum(one.moved for one in tallies),
+            sum(len(one.moves) for one in tallies),
+            f"{max(one.moving_seconds for one in tallies):.1f}",
             f"{max(one.slowest for one in tallies):.2f}",
             f"{self.whole_seconds:.1f}",
         )

@@ -124,7 +124,7 @@ def triton_of(values: Values) -> Manifest:
 def test_a_rollout_of_gpus_needs_no_spare_one() -> None:
     spec = pick(render(worked("gpu")), "Deployment", "-triton")["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
-    assert spec["minReadySeconds"] == 5
+    assert spec["minReadySeconds"] > 30  # for which name servers repeat an answer
     gateway = pick(render(worked("gpu")), "Deployment", "-gateway")["spec"]
     assert gateway["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
