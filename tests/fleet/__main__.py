@@ -60,7 +60,7 @@ async def show(folder: Path, options: argparse.Namespace) -> bool:
         caller.use(keys[caller.name])
     cluster = Cluster(folder, models, options.faster, options.dns_cache)
     fleet = Fleet(cluster, load, values_with(keys), keys)
-    cluster.apply(fleet.values)
+    await cluster.apply(fleet.values)
     scrapes = Scrapes(cluster)
     running = asyncio.create_task(cluster.run())
     fleet.tasks.append(running)

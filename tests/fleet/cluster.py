@@ -77,9 +77,10 @@ class Cluster:
                 loop.call_later(PROPAGATION_SECONDS, self._publish, now, proxy)
             await asyncio.sleep(TICK_SECONDS)
 
-    def apply(self, values: Values) -> None:
+    async def apply(self, values: Values) -> None:
         """`helm install` and `helm upgrade`."""
-        before, self.manifests = self.manifests, render(values)
+        rendered = await asyncio.to_thread(render, values)  # callers wait for nothing of it
+        before, self.manifests = self.manifests, rendered
         for one in self.manifests:
             if one["kind"] == "Secret" and one not in before:
                 for node in NODES:

@@ -37,16 +37,16 @@ class Fleet:
     history: list[Values] = field(default_factory=list)
     tasks: list["asyncio.Task[None]"] = field(default_factory=list)  # which go on for ever
 
-    def upgrade(self, changes: Values) -> None:
+    async def upgrade(self, changes: Values) -> None:
         """`helm upgrade`, of some values."""
         self.history.append(self.values)
         self.values = changed(self.values, changes)
-        self.cluster.apply(self.values)
+        await self.cluster.apply(self.values)
 
-    def roll_back(self) -> None:
+    async def roll_back(self) -> None:
         """`helm rollback`."""
         self.values = self.history.pop()
-        self.cluster.apply(self.values)
+        await self.cluster.apply(self.values)
 
     async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
         """Raises: NotWhole."""
@@ -133,20 +133,20 @@ class Fleet:
 
     async def upgrade_broken(self) -> None:
         """A revision that no Triton can load; then back."""
-        self.upgrade({"model.path": "broken"})
+        await self.upgrade({"model.path": "broken"})
         await asyncio.sleep(STALLED_SECONDS)
         assert not self.cluster.is_rolled_out()
-        self.roll_back()
+        await self.roll_back()
 
     async def rotate_keys(self) -> None:
         """Everybody gets a new key, moves to it, and the old ones are revoked."""
         old, new = self.keys, {f"{name}-2027": f"new {key}" for name, key in self.keys.items()}
-        self.upgrade({"gateway.auth.keys": key_entries(old | new)})
+        await self.upgrade({"gateway.auth.keys": key_entries(old | new)})
         await self.until(lambda: self._is_known(new, 200))
         for caller, key in zip(self.load.callers, new.values(), strict=True):
             caller.use(key)
         await asyncio.sleep(1)  # until the last calls with old keys are over
-        self.upgrade({"gateway.auth.keys": key_entries(new)})
+        await self.upgrade({"gateway.auth.keys": key_entries(new)})
         await self.until(lambda: self._is_known(old, 401))
         self.keys = new
 
@@ -163,10 +163,10 @@ class Fleet:
         """To the other of the two revisions."""
         paths = ["models-32", "models-64"]
         paths.remove(self.values["model"]["path"])
-        self.upgrade({"model.path": paths[0]})
+        await self.upgrade({"model.path": paths[0]})
 
     async def change_settings(self) -> None:
-        self.upgrade({"gateway.config.maxTexts": 1000})
+        await self.upgrade({"gateway.config.maxTexts": 1000})
 
     async def nothing(self) -> None:
         await asyncio.sleep(5)
