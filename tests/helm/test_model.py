@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 
+from export.errors import CheckpointNotFound, ExportError
 from tests.checkpoints import make_checkpoint
 from tests.helm.chart import (
+    NAME,
+    NAMESPACE,
     Manifest,
     Values,
     arguments,
     changed,
     container_of,
     environment,
+    loaded,
     pick,
     pod_specs,
     render,
@@ -80,6 +84,27 @@ def test_the_export_is_no_hook_that_waits_for_what_waits_for_it() -> None:
     assert job["spec"]["activeDeadlineSeconds"] == 7200
     deployment = pick(render(EXPORTED), "Deployment", "-triton")["spec"]
     assert deployment["progressDeadlineSeconds"] > 7200 + 600
+
+
+def test_what_trying_again_cannot_change_is_not_tried_again() -> None:
+    """An unreachable Hub is: it has the exit code of a checkpoint that is not there."""
+    spec = pick(render(EXPORTED), "Job")["spec"]
+    (refused, evicted) = spec["podFailurePolicy"]["rules"]
+    codes = {error.exit_code for error in ExportError.__subclasses__()}
+    assert set(refused["onExitCodes"]["values"]) == codes - {CheckpointNotFound.exit_code}
+    assert refused["onExitCodes"]["containerName"] == exporting(EXPORTED)["name"]
+    assert evicted["action"] == "Ignore"
+    assert spec["backoffLimit"] == 2
+
+
+def test_the_notes_name_the_job() -> None:
+    for values, named in ((EXPORTED, True), (worked("cpu"), False)):
+        (notes,) = (
+            text
+            for path, text in loaded().render(values, name=NAME, namespace=NAMESPACE).items()
+            if path.endswith("NOTES.txt")
+        )
+        assert (f"logs --follow job/{job_name(EXPORTED)}" in notes) == named
 
 
 def test_triton_serves_what_the_job_writes_when_it_is_there() -> None:
