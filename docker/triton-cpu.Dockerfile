@@ -43,4 +43,8 @@ EXPOSE 8000 8001 8002
 # A text by each model: this Triton calls itself live and ready when a step has died.
 HEALTHCHECK --interval=30s --timeout=25s --start-period=10m CMD ["python3", "/opt/alive.py"]
 ENTRYPOINT ["sh", "/opt/serve_triton.sh"]
-CMD ["--model-repository=/models"]
+# As the chart has it, which gives its own.
+CMD ["--model-repository=/models", "--disable-auto-complete-config", "--allow-gpu-metrics=false", \
+     "--backend-config=python,shm-default-byte-size=33554432", \
+     "--backend-config=python,shm-region-prefix-name=triton-embeddings-", \
+     "--backend-config=python,stub-timeout-seconds=600"]

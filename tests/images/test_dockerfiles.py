@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.local.triton_environment import QUIET
+from tests.helm.chart import container_of, render, worked
 from tests.images.dockerfile import FILES, FOLDER, Stage, arguments, stages
 
 ROOT = FOLDER.parent
@@ -107,3 +108,11 @@ def test_the_labels_say_what_it_is(image: str) -> None:
     assert {f"org.opencontainers.image.{name}" for name in names} <= labels.keys()
     assert "${VERSION}" == labels["org.opencontainers.image.version"]
     assert f"VERSION={version}" in result(image).all("ARG")
+
+
+@pytest.mark.parametrize("flavour", ["cpu", "gpu"])
+def test_without_arguments_triton_gets_those_of_the_chart(flavour: str) -> None:
+    (command,) = result(f"triton-{flavour}").all("CMD")
+    given = json.loads(command)
+    assert "--model-repository=/models" == given[0]
+    assert set(given[1:]) <= set(container_of(render(worked(flavour)), "-triton")["args"])
