@@ -3,6 +3,8 @@
 from base64 import b64decode
 from functools import partial
 
+import yaml
+
 from tests.cluster.api import place, wait_for
 from tests.cluster.autoscaling import define_metrics, define_operators, report_usage
 from tests.cluster.cluster import Cluster
@@ -10,6 +12,7 @@ from tests.cluster.helm import SOON, WAIT, HelmError
 from tests.cluster.namespaces import create_storage
 from tests.cluster.transcript import fails
 from tests.helm.chart import Values, changed, worked
+from tests.helm.tools.engines import HELMS
 from tests.helm.variants import EXPORT
 
 CPU = worked("cpu")
@@ -116,6 +119,18 @@ def prove_export(cluster: Cluster) -> None:
         helm.run("rollback", "e", "1", *WAIT)
         (again,) = cluster.list("jobs", "export")
         assert job["metadata"]["name"] == again["metadata"]["name"]
+    for version in HELMS:
+        with fact(f"{version} adopts the Job of an export that was made before the upgrade"):
+            later = changed(values, {"model.export.revision": version[-1] * 40})
+            adopting = cluster.helm("export", version)
+            shown = ("--show-only", "templates/model/export.yaml")
+            (made,) = yaml.safe_load_all(
+                adopting.apply("template", "e", cluster.chart, later, *shown)
+            )
+            uid = cluster.admin.create(place("jobs", "export"), made)["metadata"]["uid"]
+            adopting.upgrade("e", cluster.chart, later, "--take-ownership")
+            (only,) = cluster.list("jobs", "export")
+            assert only["metadata"]["uid"] == uid
     with fact("uninstall leaves the claim with what was exported"):
         helm.run("uninstall", "e", "--wait")
         wait_for(lambda: not cluster.list("pods", "export"), "no pod of the release")
