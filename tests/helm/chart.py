@@ -13,6 +13,7 @@ from helm_python import Chart
 
 from tests.helm.schema import values_schema
 from tests.helm.table import HEAD, render_table
+from tests.monitoring.dashboard import render_dashboard
 
 FOLDER = Path(__file__).parents[2] / "helm" / "triton-embeddings"
 WORKED = sorted((FOLDER / "ci").glob("*.yaml"))
@@ -118,6 +119,7 @@ def generated() -> dict[Path, str]:
     readme = FOLDER / "README.md"
     by_hand, _, _ = readme.read_text().partition(HEAD)
     return {
+        FOLDER / "files" / "dashboard.json": render_dashboard(),
         FOLDER / "values.schema.json": json.dumps(values_schema(), indent=1) + "\n",
         readme: by_hand + render_table((FOLDER / "values.yaml").read_text()),
     }

@@ -85,5 +85,6 @@ def conditions() -> list[Schema]:
         when(scaled, scraped),  # whose labels the queries ask for
         when(needs(monitoring=needs(rules=needs(enabled=true))), scraped),
         when(scaled, needs(monitoring=needs(serviceMonitor=needs(interval=OFTEN)))),
+        when(needs(monitoring=needs(dashboard=needs(enabled=true))), scraped),
         when({"allOf": [scraped, isolated]}, needs(networkPolicy=needs(metricsFrom=has_some))),
     ]

@@ -369,6 +369,7 @@ def values_schema() -> Schema:
                     backlogSeconds=SECONDS,
                     runbook={"type": "string", "pattern": "^[^\\s#]+$"},
                 ),
+                dashboard=closed(enabled=FLAG, labels=LABELS, annotations=LABELS),
             ),
             test=closed(apiKeySecret=optional_secret_key()),
         ),

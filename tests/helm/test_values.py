@@ -85,7 +85,7 @@ def test_every_value_has_a_sentence() -> None:
     assert len(found) > 80
 
 
-@pytest.mark.parametrize("name", ["values.schema.json", "README.md"])
+@pytest.mark.parametrize("name", ["values.schema.json", "README.md", "files/dashboard.json"])
 def test_generated_files_are_current(name: str) -> None:
     """Else: python -m tests.helm."""
     assert (FOLDER / name).read_text() == generated()[FOLDER / name]

@@ -45,6 +45,7 @@ _OF_CPU: dict[str, Values] = {
         "monitoring": {
             "serviceMonitor": {"enabled": True, "labels": {"release": "p"}},
             "rules": {"enabled": True, "labels": {"release": "p"}},
+            "dashboard": {"enabled": True},
         },
     },
     "routed": {
