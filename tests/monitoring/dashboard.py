@@ -40,13 +40,17 @@ def render_dashboard() -> str:
     )
     y, ids = 0, count(1)
     for row in ROWS:
-        built.with_row(dashboard.Row(row.title).grid_pos(GridPos(h=1, w=24, x=0, y=y)).id(next(ids)))
+        built.with_row(
+            dashboard.Row(row.title).grid_pos(GridPos(h=1, w=24, x=0, y=y)).id(next(ids))
+        )
         for place, panel in enumerate(row.panels):
             down, across = divmod(place, IN_A_ROW)
             position = GridPos(h=HEIGHT, w=WIDTH, x=across * WIDTH, y=y + 1 + down * HEIGHT)
             built.with_panel(_panel(panel).grid_pos(position).id(next(ids)))
         y += 1 + -(-len(row.panels) // IN_A_ROW) * HEIGHT
-    return json.dumps(json.loads(JSONEncoder(sort_keys=True).encode(built.build())), indent=1) + "\n"
+    return (
+        json.dumps(json.loads(JSONEncoder(sort_keys=True).encode(built.build())), indent=1) + "\n"
+    )
 
 
 def _variable(name: str, query: str) -> dashboard.QueryVariable:

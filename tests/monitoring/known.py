@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from tests.monitoring.expressions import asked_in
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -27,14 +25,16 @@ ELSEWHERE = {name: {"gpu_uuid"} for name in GPU} | KUBERNETES | {"up": set[str](
 
 
 def shown(exposition: str) -> dict[str, set[str]]:
-    """Name of each series → labels that were seen, of all that `/metrics` tells."""
+    """Name of each series → labels that were seen, of all that `/metrics` tells.
+
+    Not by Prometheus' own parser, which puts `_total` behind Triton's counters.
+    """
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(exposition):
-        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
-        for suffix in suffixes.get(family.type, [""]):
-            found[family.name + suffix] = set()
-        for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
+    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", exposition, re.MULTILINE):
+        suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
+        found |= {name + suffix: set() for suffix in suffixes}
+    for name, labels in re.findall(r"^(\w+)(?:{(.*)})? \S+$", exposition, re.MULTILINE):
+        found.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
     return found
 
 
@@ -53,7 +53,7 @@ def unknown_in(expression: str, known: dict[str, set[str]]) -> set[str]:
     known  series → its labels, those of targets left out
     """
     asked = asked_in(expression)
-    all_labels = TARGET.copy()
+    all_labels = TARGET | {"le"}
     wrong: set[str] = set()
     for selector in asked.selectors:
         labels = known.get(selector.metric)
@@ -63,3 +63,14 @@ def unknown_in(expression: str, known: dict[str, set[str]]) -> set[str]:
         all_labels |= labels
         wrong |= {f"{selector.metric}{{{one}}}" for one in set(selector.matchers) - labels - TARGET}
     return wrong | (asked.grouping - all_labels)
+
+
+def told_by(gateway: str, triton: str) -> dict[str, set[str]]:
+    """All that can be asked for, from what both show; of the gateway's labels the table knows all,
+    since some are told only when something has happened."""
+    table = documented()
+    known = shown(gateway) | shown(triton)
+    for name in known:
+        family = re.sub(r"_(bucket|sum|count)$", "", name)
+        known[name] |= table.get(name, table.get(family, set()))
+    return known | ELSEWHERE

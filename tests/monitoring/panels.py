@@ -53,6 +53,9 @@ def of_each_request(metric: str) -> str:
     )
 
 
+HITS = rate("gateway_cache_hits_total", GATEWAYS)
+MISSES = rate("gateway_cache_misses_total", GATEWAYS)
+
 ROWS = [
     Row("What callers see", [
         Panel("Calls", "reqps", "Answered calls for embeddings by HTTP status.",
@@ -176,9 +179,8 @@ ROWS = [
     ]),
     Row("Cache", [
         Panel("Hit rate", "percentunit", "Part of the texts that were not computed again.",
-              {"{{model}}": f"sum by (model) ({rate('gateway_cache_hits_total', GATEWAYS)})"
-                            f" / (sum by (model) ({rate('gateway_cache_hits_total', GATEWAYS)})"
-                            f" + sum by (model) ({rate('gateway_cache_misses_total', GATEWAYS)}))"}),
+              {"{{model}}": f"sum by (model) ({HITS})"
+                            f" / (sum by (model) ({HITS}) + sum by (model) ({MISSES}))"}),
         Panel("Memory", "bytes", "Of a cache in the gateways; Redis has its own figures.",
               {"{{pod}}": f"gateway_cache_bytes{{{GATEWAYS}}}"}, stacked=True),
     ]),

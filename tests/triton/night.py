@@ -99,6 +99,7 @@ class Gateway:
         """Whatever it does."""
         assert self.process is not None
         self.process.kill()
+        self.process.wait(PATIENCE_SECONDS)
 
     def metric(self, name: str) -> float:
         """A gauge without labels."""
@@ -156,9 +157,9 @@ def key_table(digest: str = "") -> str:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[bool]:
+def small_disk(folder: Path, kib: int = DISK_KIB) -> Iterator[bool]:
     """Whether the folder is a disk of its own now, that can be filled."""
-    words = ["-t", "tmpfs", "-o", f"size={DISK_KIB}k", "tmpfs", str(folder)]
+    words = ["-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder)]
     if os.getuid() or subprocess.run(["/bin/mount", *words], check=False).returncode:
         yield False
         return
