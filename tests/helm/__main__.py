@@ -1,4 +1,4 @@
-"""Writes values.schema.json and the table of the chart's README: python -m tests.helm."""
+"""Writes the schema, the dashboard and the README's table of the chart: python -m tests.helm."""
 
 from tests.helm.chart import generated
 

@@ -186,15 +186,6 @@ CASES: dict[str, Case] = {
         minutes=32,
         labels={"code": "timeout"},
     ),
-    "EmbeddingsTritonFailing": Case(
-        [
-            triton("nv_inference_request_failure", 1, 0, model="m-encoder", reason="BACKEND"),
-            triton("nv_inference_request_failure", 0, 9, model="m-encoder", reason="CANCELED"),
-        ],
-        "15 requests in 15 minutes failed in m-encoder of t-1",
-        minutes=32,
-        labels={"pod": "t-1", "model": "m-encoder"},
-    ),
     "EmbeddingsRetriesRefused": Case(
         [
             gateway("gateway_retries_total", 3, 0, 0, reason="unavailable", result="refused"),

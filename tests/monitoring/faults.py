@@ -13,6 +13,8 @@ from functools import partial
 from tests.monitoring.fleet import Fleet, key_table
 from tests.monitoring.load import Load, page, question
 
+STOPPED_SECONDS, RUNNING_SECONDS = 1.5, 0.03
+
 Harm = Callable[[], AbstractAsyncContextManager[None]]
 
 
@@ -108,32 +110,24 @@ class Faults:
 
     @asynccontextmanager
     async def slow_steps(self) -> AsyncIterator[None]:
-        """The steps get a moment in two seconds, which their Tritons do not notice."""
-        async with self._stopping_steps(stopped_seconds=2.0):
-            yield
+        """The steps get a moment now and then, and there is much to do.
 
-    @asynccontextmanager
-    async def stop_steps(self) -> AsyncIterator[None]:
-        """The same, for longer than calls may take, and more to do."""
-        texts = partial(page, 64, words=40)
-        async with self._stopping_steps(5.5), self.load.more(24, "indexer", texts):
-            yield
-
-    @asynccontextmanager
-    async def _stopping_steps(self, stopped_seconds: float) -> AsyncIterator[None]:
+        Stopped for five seconds they end Triton 24.10, whose locks expire.
+        """
         steps = [step for member in self.fleet.members for step in member.step_pids]
 
         async def choke() -> None:
             while True:
                 _send(steps, signal.SIGSTOP)
-                await asyncio.sleep(stopped_seconds)
+                await asyncio.sleep(STOPPED_SECONDS)
                 _send(steps, signal.SIGCONT)
-                await asyncio.sleep(0.15)
+                await asyncio.sleep(RUNNING_SECONDS)
 
-        task = asyncio.create_task(choke())
-        yield
-        task.cancel()
-        _send(steps, signal.SIGCONT)
+        async with self.load.more(24, "indexer", partial(page, 64, words=40)):
+            task = asyncio.create_task(choke())
+            yield
+            task.cancel()
+            _send(steps, signal.SIGCONT)
 
     @asynccontextmanager
     async def flood(self) -> AsyncIterator[None]:
@@ -144,13 +138,6 @@ class Faults:
     async def hammer(self) -> AsyncIterator[None]:
         async with self.load.more(2, "guest", question, pause_seconds=0.05):
             yield
-
-    @asynccontextmanager
-    async def kill_step(self) -> AsyncIterator[None]:
-        member = self.fleet.members[0]
-        os.kill(min(member.step_pids), signal.SIGKILL)
-        yield
-        await asyncio.to_thread(member.start)
 
     @asynccontextmanager
     async def kill_in_turns(self) -> AsyncIterator[None]:
@@ -200,14 +187,13 @@ class Faults:
             fault(
                 "Redis killed", self.lose_redis, "EmbeddingsLimitsAlone", "EmbeddingsCacheAway"
             ),
-            fault("steps stopped for 2 s, again and again", self.slow_steps, "EmbeddingsSlow"),
             fault(
-                "steps stopped for 5.5 s, again and again, and 24 indexers", self.stop_steps,
-                "EmbeddingsBacklog", "EmbeddingsUpstreamErrors",
+                f"steps stopped but for {RUNNING_SECONDS:g} s in {STOPPED_SECONDS:g}, 24 indexers",
+                self.slow_steps,
+                "EmbeddingsSlow", "EmbeddingsBacklog", "EmbeddingsUpstreamErrors",
             ),
             fault("60 indexers more", self.flood, "EmbeddingsOverloaded"),
             fault("a guest calls 40 times a second", self.hammer, "EmbeddingsKeyLimited"),
-            fault("a step of one Triton killed", self.kill_step, "EmbeddingsTritonFailing"),
             fault(
                 "Tritons killed in turns under load", self.kill_in_turns,
                 "EmbeddingsRetriesRefused",

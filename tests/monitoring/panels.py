@@ -118,7 +118,8 @@ ROWS = [
               stacked=True),
         Panel("Time of a chunk", "s", "From sending a chunk to its answer, by Triton.",
               quantiles("gateway_chunk_seconds", GATEWAYS, ",triton", "{{triton}}")),
-        Panel("Failed requests", "reqps", "By what Triton says; CANCELED are callers who left.",
+        Panel("Failed requests", "reqps",
+              "By what Triton says; CANCELED are callers who left, OTHER may be their mistakes.",
               {"{{pod}} {{model}} {{reason}}":
                f"sum by (pod,model,reason) ({rate('nv_inference_request_failure', TRITONS)}) > 0"}),
         Panel("Wait in Triton's queues", "µs", "Of a request, on average, by step.",
