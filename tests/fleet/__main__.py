@@ -70,7 +70,7 @@ async def show(folder: Path, options: argparse.Namespace) -> bool:
         fleet.tasks += [asyncio.create_task(one.run()) for one in (load, scrapes)]
         print(HEAD)
         for name, fault in [*fleet.faults().items()] * options.repeat:
-            if options.only in name:
+            if any(word in name for word in options.only.split(",")):
                 rows.append(await Row.measure(name, fleet, fault, AROUND_SECONDS))
                 print(rows[-1], flush=True)
     finally:
@@ -80,8 +80,9 @@ async def show(folder: Path, options: argparse.Namespace) -> bool:
         keep(folder, Path(options.output))
     print(f"\n{scrapes}")
     for row in rows:
-        print(*row.complaints[:5], sep="\n", end="")
-    return all(row.is_harmless for row in rows)
+        for complaint in row.complaints[:5]:
+            print(f"{row.name}: {complaint}")
+    return bool(rows) and all(row.is_harmless for row in rows)
 
 
 def keep(folder: Path, output: Path) -> None:
@@ -93,13 +94,15 @@ def keep(folder: Path, output: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code 1 if a call failed or a vector was wrong."""
+    """Exit code 1 if a call failed, a vector was wrong, or no fault was chosen."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.fleet",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", default="", help="faults with this in their name")
+    parser.add_argument(
+        "--only", default="", help="faults with one of these, with commas between, in their name"
+    )
     parser.add_argument("--repeat", type=int, default=1, help="times that all come")
     parser.add_argument("--faster", type=float, default=1.0, help="divides periods and waits")
     parser.add_argument(

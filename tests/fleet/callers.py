@@ -83,23 +83,32 @@ class Caller(ABC):
     async def _call(self, texts: slice) -> None: ...
 
     def _check(self, texts: slice, edition: str, rows: Sequence[Sequence[float]]) -> None:
-        """All vectors of a call are of the edition that its answer names."""
-        tally, expected = self.tally, self._known.get(edition)
-        if len({len(row) for row in rows}) != 1:
-            tally.wrong.append(f"{self.name}: vectors of several sizes")
-            return
-        got = np.array(rows, dtype=np.float32)
-        if expected is None:
-            tally.wrong.append(f"{self.name}: an unknown edition {edition!r}")
-        elif got.shape != (expected := expected[texts]).shape:
-            tally.wrong.append(f"{self.name}: {got.shape} of edition {edition}")
-        elif (difference := float(np.abs(got - expected).max())) > MAX_DIFFERENCE:
-            tally.wrong.append(f"{self.name}: {difference} off edition {edition}")
+        tally = self.tally
+        if wrong := find_fault(texts, edition, rows, self._known):
+            tally.wrong.append(f"{self.name}: {wrong}")
         else:
             tally.right += 1
         if edition != self._edition != "":
             tally.moves.append(time.monotonic())
         self._edition = edition
+
+
+def find_fault(
+    texts: slice,
+    edition: str,
+    rows: Sequence[Sequence[float]],
+    known: Mapping[str, NDArray[np.float32]],
+) -> str:
+    """What is wrong with an answer; empty if every vector is of the edition that it names."""
+    if edition not in known:
+        return f"an unknown edition {edition!r}"
+    if len({len(row) for row in rows}) != 1:
+        return f"vectors of several sizes of edition {edition}"
+    got, expected = np.array(rows, dtype=np.float32), known[edition][texts]
+    if got.shape != expected.shape:
+        return f"{got.shape} of edition {edition}"
+    difference = float(np.abs(got - expected).max())
+    return "" if difference <= MAX_DIFFERENCE else f"{difference} off edition {edition}"
 
 
 class PlainCaller(Caller):
