@@ -74,9 +74,9 @@ async def show(folder: Path, options: argparse.Namespace) -> bool:
                 rows.append(await Row.measure(name, fleet, fault, AROUND_SECONDS))
                 print(rows[-1], flush=True)
     finally:
-        for task in fleet.tasks:
+        for task in [*fleet.tasks, *cluster.tasks]:
             task.cancel()
-        await asyncio.gather(*fleet.tasks, return_exceptions=True)
+        await asyncio.gather(*fleet.tasks, *cluster.tasks, return_exceptions=True)
         keep(folder, Path(options.output))
     print(f"\n{scrapes}")
     for row in rows:
@@ -94,7 +94,7 @@ def keep(folder: Path, output: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code 1 if a call failed, a vector was wrong, or no fault was chosen."""
+    """Exit code 1 if a call failed, a vector was wrong, or no fault was chosen; 2, 130 at once."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.fleet",
         description=__doc__,
@@ -121,7 +121,10 @@ def main(arguments: Sequence[str]) -> int:
     for what, here in TRANSLATIONS:
         print(f"{what}: {here}")
     with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
-        return int(not asyncio.run(show(Path(folder), options)))
+        try:
+            return int(not asyncio.run(show(Path(folder), options)))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            return 130
 
 
 if __name__ == "__main__":

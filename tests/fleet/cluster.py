@@ -48,7 +48,7 @@ class Cluster:
     _numbers: int = 0
     _seen: Endpoints = field(default_factory=dict)  # endpoints of Services
     _endpoints: Endpoints = field(default_factory=dict)  # those published
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def tell(self, event: str) -> None:
         """A line of the transcript."""
@@ -64,8 +64,8 @@ class Cluster:
             lambda: NameServer(self._names, self.cache_seconds), local_addr=(GATEWAY_OF_PODS, 53)
         )
         while True:
-            for task in [task for task in self._tasks if task.done()]:
-                self._tasks.discard(task)
+            for task in [task for task in self.tasks if task.done()]:
+                self.tasks.discard(task)
                 task.result()
             self.pods = [pod for pod in self.pods if not pod.is_gone]
             for deployment in deployments(self.manifests):
@@ -173,7 +173,7 @@ class Cluster:
             self._mount(volume, paths[volume["name"]], pod.node) for volume in pod.spec["volumes"]
         ]
         task = asyncio.create_task(pod.run(mounts))
-        self._tasks.add(task)
+        self.tasks.add(task)
 
     def _mount(self, volume: Manifest, path: str, node: str) -> Mount:
         if "emptyDir" in volume:
@@ -219,7 +219,7 @@ class Cluster:
         self.tell(f"endpoints: {endpoints}")
         for name, served in endpoints.items():
             if name.endswith("-gateway"):
-                self._tasks.add(asyncio.create_task(proxy.serve(served)))
+                self.tasks.add(asyncio.create_task(proxy.serve(served)))
 
     def _names(self) -> dict[str, list[str]]:
         return {

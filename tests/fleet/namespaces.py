@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,7 +123,8 @@ class Sandbox:
     async def remove(self) -> None:
         """With all processes of the pod."""
         assert self._pause is not None
-        self._pause.kill()
+        with suppress(ProcessLookupError):  # everything ends
+            self._pause.kill()
         await self._pause.wait()
 
     async def start(
