@@ -19,10 +19,13 @@ RULES: dict[str, tuple[str, str]] = {
     "no unhealthyPodEvictionPolicy, of 1.26": (r" *unhealthyPodEvictionPolicy: .*\n", ""),
     "no matchLabelKeys of topologySpreadConstraints, of 1.25": (r" *matchLabelKeys: .*\n", ""),
     "no podFailurePolicy of Jobs, of 1.25": (r"( *)podFailurePolicy:\n(?:\1 .*\n)+", ""),
+    "no grace of a probe's own, of 1.21": (r" {8,}terminationGracePeriodSeconds: .*\n", ""),
     "no sleep before a pod stops, of 1.29": (
         r" *lifecycle:\n *preStop:\n *sleep: .*\n",
         "",
     ),
+    # No names are looked up here, and every rollout would take minutes.
+    "minReadySeconds of 1, to save time": (r"( *)minReadySeconds: .*\n", r"\1minReadySeconds: 1\n"),
 }
 
 

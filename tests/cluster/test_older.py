@@ -20,6 +20,8 @@ CHANGED = {
     ("PodDisruptionBudget", "unhealthyPodEvictionPolicy"),
     ("HorizontalPodAutoscaler", "apiVersion"),
     ("Deployment", "lifecycle"),
+    ("Deployment", "minReadySeconds"),
+    ("Deployment", "terminationGracePeriodSeconds"),
     ("Deployment", "matchLabelKeys"),
     ("Job", "name"),  # holds the digest of what the Job is
     ("Job", "podFailurePolicy"),
