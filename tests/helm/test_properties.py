@@ -17,7 +17,7 @@ EXAMPLES = int(os.environ.get("EXAMPLES", "0"))  # others each time; else the sa
 
 
 @given(changed_values())
-@settings(max_examples=EXAMPLES or 50, derandomize=not EXAMPLES, deadline=None, database=None)
+@settings(max_examples=EXAMPLES or 30, derandomize=not EXAMPLES, deadline=None, database=None)
 def test_values_are_refused_by_their_place_or_good(values: Values) -> None:
     said = refusal(values)
     if said is not None:

@@ -37,9 +37,13 @@ CONFIGURED = [name for name in VARIABLES if name not in KEYS + SECRETS]
 
 def all_settings() -> Values:
     config = {camel_case(name): example(name) for name in CONFIGURED}
-    return changed(
-        worked("cpu"), {"gateway.config": config, "gateway.secretConfig": secret("redis_url")}
-    )
+    changes = {
+        "gateway.config": config,
+        "gateway.secretConfig": secret("redis_url"),
+        "gateway.extraVolumes": [{"name": "files", "secret": {"secretName": "files"}}],
+        "gateway.extraVolumeMounts": [{"name": "files", "mountPath": "/a"}],
+    }
+    return changed(worked("cpu"), changes)
 
 
 def secret(*names: str) -> Values:

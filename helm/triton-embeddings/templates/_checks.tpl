@@ -131,6 +131,20 @@
 {{- end -}}
 {{- $paths = append $paths (trimSuffix "/" .mountPath) -}}
 {{- end -}}
+{{- range .container.env -}}
+{{- if and .value (regexMatch "^GATEWAY_.*_(FILE|LOG)$" .name) -}}
+{{- $file := .value -}}
+{{- $folders := list -}}
+{{- range $paths -}}
+{{- if hasPrefix (printf "%s/" .) (printf "%s/" $file) -}}
+{{- $folders = append $folders . -}}
+{{- end -}}
+{{- end -}}
+{{- if not $folders -}}
+{{- fail (printf "%s.config has %s for %s, where nothing is mounted: add a volume to extraVolumes and extraVolumeMounts" $name $file .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range (concat .pod.containers (default list .pod.initContainers)) -}}
 {{- range .volumeMounts -}}
 {{- $volumes = without $volumes .name -}}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tests.helm.chart import Manifest
 from tests.helm.faults.pods import pod_faults, pods
+from tests.helm.faults.product import product_faults
 from tests.helm.faults.references import (
     ingress_faults,
     metadata_faults,
@@ -23,6 +24,7 @@ OF_ALL = (
     owned_faults,
     policy_faults,
     rollout_faults,
+    product_faults,
     word_faults,
 )
 

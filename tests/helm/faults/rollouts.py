@@ -24,6 +24,9 @@ def rollout_faults(manifests: list[Manifest]) -> Iterator[str]:
         least, most = (one["spec"][key] for key in _BOUNDS[one["kind"]])
         if least > most:
             yield f"{where}: fewest {least} above most {most}"
+        reference = one["spec"]["scaleTargetRef"]
+        if (reference.get("apiVersion"), reference.get("kind")) != ("apps/v1", "Deployment"):
+            yield f"{where}: scales no Deployment of apps/v1"
         if target not in deployments:
             yield f"{where}: scales {target!r}, which there is not"
         elif "replicas" in deployments[target]:
