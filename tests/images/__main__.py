@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from export.checkpoint import DEFAULT_PACKAGE
-from tests.images.building import PROGRAMS, Builder
+from tests.images.building import PROGRAMS, Builder, resolve_gpu
 from tests.images.container import Mount
 from tests.images.pod import Parts
 from tests.images.report import note, table
@@ -36,12 +36,13 @@ def main() -> None:
         storage = Storage(FOLDER, reuse=given.built)
         seconds = storage.make_base()
         note(f"base: made in {seconds:.0f} s" if seconds else "base: there")
-        tell(Builder(storage), storage)
+        resolve_gpu()
+        tell(Builder(storage))
     except CannotBuild as error:
         sys.exit(f"make images: {error}")
 
 
-def tell(builder: Builder, storage: Storage) -> None:
+def tell(builder: Builder) -> None:
     """All of it, and the table."""
     with ExitStack() as stack:
         images = {name: stack.enter_context(builder.program(name)) for name in PROGRAMS}

@@ -1,15 +1,21 @@
 """Every image that can be built here: built, looked into, unpacked."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.images.contents import forbidden, unpacked_bytes, unreadable
+from tests.images.dockerfile import FOLDER
 from tests.images.report import check, note
 from tests.images.storage import ROOT, Built, Storage, own_wheels
 
 PROGRAMS = ("gateway", "triton-cpu", "export")
+
+# Of NVIDIA's Triton: Ubuntu 24.04.
+GPU_PYTHON, GPU_GLIBC = "3.12", 39
 
 
 @dataclass(frozen=True)
@@ -68,3 +74,21 @@ class Builder:
             self.sizes[name] = size
             note(f"{name}: built in {image.seconds:.0f} s" if image.seconds else f"{name}: there")
             yield Unpacked(image, root)
+
+
+def resolve_gpu() -> None:
+    """What triton-gpu installs is to be had, for its Python, as wheels, and fits together."""
+    platforms = [f"manylinux_2_{minor}_x86_64" for minor in range(17, GPU_GLIBC + 1)]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps"),
+            *("--only-binary=:all:", "--target", "nowhere", "--python-version", GPU_PYTHON),
+            *(f"--platform={one}" for one in ("manylinux2014_x86_64", *platforms)),
+            *(f"--constraint={ROOT / name}" for name in ("constraints.txt", "constraints-gpu.txt")),
+            *(f"--requirement={FOLDER / name}" for name in ("steps.txt", "steps-gpu.txt")),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    told = (done.stdout.strip() or done.stderr).splitlines()[-1]
+    check(done.returncode == 0, f"triton-gpu, not built: {told}")
