@@ -3,6 +3,7 @@
 Words choose the proofs whose titles have them all: `python -m tests.cluster drain`.
 """
 
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -40,6 +41,8 @@ PROOFS: dict[str, Callable[[Cluster], None]] = {
 
 
 def main() -> None:
+    # Whoever ends this ends what it has started too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     transcript = Transcript()
     with transcript.proof(f"Kubernetes {VERSION}; what the chart does without on it:"):
         for rule in older.RULES:
