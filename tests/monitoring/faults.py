@@ -1,7 +1,6 @@
 """What makes each alert fire, done to the real thing."""
 
 import asyncio
-import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from functools import partial
 from tests.monitoring.fleet import Fleet, key_table
 from tests.monitoring.load import Load, page, question
 
-STOPPED_SECONDS, RUNNING_SECONDS = 1.5, 0.03
+DELAY_SECONDS = 0.8
 
 Harm = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -109,25 +108,14 @@ class Faults:
         process.wait()
 
     @asynccontextmanager
-    async def slow_steps(self) -> AsyncIterator[None]:
-        """The steps get a moment now and then, and there is much to do.
-
-        Stopped for five seconds they end Triton 24.10, whose locks expire.
-        """
-        steps = [step for member in self.fleet.members for step in member.step_pids]
-
-        async def choke() -> None:
-            while True:
-                _send(steps, signal.SIGSTOP)
-                await asyncio.sleep(STOPPED_SECONDS)
-                _send(steps, signal.SIGCONT)
-                await asyncio.sleep(RUNNING_SECONDS)
-
+    async def lengthen_wires(self) -> AsyncIterator[None]:
+        """Steps that are stopped would do too, but end Triton 24.10, whose locks expire."""
         async with self.load.more(24, "indexer", partial(page, 64, words=40)):
-            task = asyncio.create_task(choke())
+            for wire in self.fleet.wires:
+                wire.delay_seconds = DELAY_SECONDS
             yield
-            task.cancel()
-            _send(steps, signal.SIGCONT)
+            for wire in self.fleet.wires:
+                wire.delay_seconds = 0.0
 
     @asynccontextmanager
     async def flood(self) -> AsyncIterator[None]:
@@ -166,6 +154,15 @@ class Faults:
         """In an order in which none hides another."""
         told = "kube-state-metrics, played by an exporter, tells of "
         found = [
+            fault(
+                f"wires to Triton that take {DELAY_SECONDS:g} s each way, 24 indexers",
+                self.lengthen_wires,
+                "EmbeddingsSlow", "EmbeddingsBacklog", "EmbeddingsUpstreamErrors",
+            ),
+            fault(
+                "Tritons killed in turns under load", self.kill_in_turns,
+                "EmbeddingsRetriesRefused",
+            ),
             Fault(
                 "another revision on one Triton, a certificate of 6 days; the exporter's series",
                 self.slow_things,
@@ -187,17 +184,8 @@ class Faults:
             fault(
                 "Redis killed", self.lose_redis, "EmbeddingsLimitsAlone", "EmbeddingsCacheAway"
             ),
-            fault(
-                f"steps stopped but for {RUNNING_SECONDS:g} s in {STOPPED_SECONDS:g}, 24 indexers",
-                self.slow_steps,
-                "EmbeddingsSlow", "EmbeddingsBacklog", "EmbeddingsUpstreamErrors",
-            ),
             fault("60 indexers more", self.flood, "EmbeddingsOverloaded"),
             fault("a guest calls 40 times a second", self.hammer, "EmbeddingsKeyLimited"),
-            fault(
-                "Tritons killed in turns under load", self.kill_in_turns,
-                "EmbeddingsRetriesRefused",
-            ),
         ]  # fmt: skip
         if self.fleet.can_fill:
             found.append(
@@ -206,9 +194,3 @@ class Faults:
         if shutil.which("strace"):
             found.append(fault("fsync fails (strace)", self.fail_syncs, "EmbeddingsUsageLost"))
         return found
-
-
-def _send(processes: list[int], sent: signal.Signals) -> None:
-    for process in processes:
-        with suppress(ProcessLookupError):
-            os.kill(process, sent)

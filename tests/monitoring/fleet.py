@@ -14,6 +14,7 @@ import trustme
 
 from gateway.local.triton_process import LOOPBACK, free_ports
 from load_tests.redis_server import RedisServer, running_redis
+from tests.monitoring.distance import Wire, wires
 from tests.monitoring.prometheus import Target
 from tests.monitoring.rules import GATEWAYS, NAMESPACE, RELEASE, TRITONS
 from tests.triton import night
@@ -112,6 +113,7 @@ class Fleet:
     authority: trustme.CA
     revisions: list[Revision]
     members: list[Member]
+    wires: list[Wire]
     gateways: list[Gateway]
     redis: RedisServer
     exporter: Exporter
@@ -193,12 +195,23 @@ def running_fleet(folder: Path) -> Iterator[Fleet]:
             )
             for n in range(2)
         ]
-        tritons = ",".join(member.address for member in members)
+        long_wires = stack.enter_context(wires(*(member.grpc_port for member in members)))
+        tritons = ",".join(f"{LOOPBACK}:{wire.port}" for wire in long_wires)
         gateways = [  # one of each cache, so that both are seen
             Gateway(environment(folder, tritons, redis.url, cache), folder / f"{cache}.log")
             for cache in ("redis", "memory")
         ]
-        fleet = Fleet(folder, trustme.CA(), revisions, members, gateways, redis, exporter, can_fill)
+        fleet = Fleet(
+            folder,
+            trustme.CA(),
+            revisions,
+            members,
+            long_wires,
+            gateways,
+            redis,
+            exporter,
+            can_fill,
+        )
         fleet.certify(days=90)
         fleet.write_keys(key_table())
         for member in members:

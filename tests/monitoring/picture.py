@@ -16,7 +16,7 @@ from tests.helm.chart import NAMESPACE, pick, render
 from tests.helm.variants import VARIANTS
 from tests.monitoring.expressions import asked_in
 from tests.monitoring.known import GPU
-from tests.monitoring.prometheus import Prometheus
+from tests.monitoring.prometheus import SCRAPE_SECONDS, Prometheus
 from tests.monitoring.rules import RELEASE
 
 POINTS = 300
@@ -112,7 +112,9 @@ def _draw_panel(
     for target in panel["targets"]:
         expression = (
             target["expr"]
-            .replace("$__rate_interval", f"{max(step + 0.25, 1) * 1000:.0f}ms")
+            .replace(
+                "$__rate_interval", f"{max(step + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS) * 1000:.0f}ms"
+            )
             .replace("$namespace", NAMESPACE)
             .replace("$release", RELEASE)
         )
