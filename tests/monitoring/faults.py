@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -48,7 +48,7 @@ class Faults:
         await asyncio.to_thread(member.serve, self.fleet.revisions[1].repository)
         exporter.tell(available=1, failed=1)
         for restarts in range(1, 6):
-            exporter.tell(restarts=restarts)
+            exporter.tell(restarts=restarts, refused=restarts)
             await asyncio.sleep(1)
         yield
         exporter.tell(available=2, failed=0)
@@ -127,41 +127,15 @@ class Faults:
         async with self.load.more(2, "guest", question, pause_seconds=0.05):
             yield
 
-    @asynccontextmanager
-    async def kill_in_turns(self) -> AsyncIterator[None]:
-        """Each Triton dies as soon as the other is back, with all that it has."""
-
-        async def kill_for_ever() -> None:
-            while True:
-                for member in self.fleet.members:
-                    await asyncio.to_thread(member.start)
-                    await asyncio.sleep(1.2)
-                    member.send(signal.SIGKILL)
-
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(
-                self.load.more(12, "indexer", partial(page, 64, words=40))
-            )
-            task = asyncio.create_task(kill_for_ever())
-            yield
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        for member in self.fleet.members:
-            await asyncio.to_thread(member.start)
-
     def all(self) -> list[Fault]:
         """In an order in which none hides another."""
         told = "kube-state-metrics, played by an exporter, tells of "
-        found = [
+        return [
+            *self._of_disks(),
             fault(
                 f"wires to Triton that take {DELAY_SECONDS:g} s each way, 24 indexers",
                 self.lengthen_wires,
                 "EmbeddingsSlow", "EmbeddingsBacklog", "EmbeddingsUpstreamErrors",
-            ),
-            fault(
-                "Tritons killed in turns under load", self.kill_in_turns,
-                "EmbeddingsRetriesRefused",
             ),
             Fault(
                 "another revision on one Triton, a certificate of 6 days; the exporter's series",
@@ -172,6 +146,7 @@ class Faults:
                     "EmbeddingsReplicasMissing": f"{told}a pod that is missing",
                     "EmbeddingsRestarting": f"{told}5 restarts",
                     "EmbeddingsExportFailed": f"{told}a Job that failed",
+                    "EmbeddingsRetriesRefused": "an exporter that plays a gateway refuses chunks",
                 },
             ),
             fault(
@@ -187,6 +162,9 @@ class Faults:
             fault("60 indexers more", self.flood, "EmbeddingsOverloaded"),
             fault("a guest calls 40 times a second", self.hammer, "EmbeddingsKeyLimited"),
         ]  # fmt: skip
+
+    def _of_disks(self) -> list[Fault]:
+        found = []
         if self.fleet.can_fill:
             found.append(
                 fault("disk of the usage log full", self.fill_disk, "EmbeddingsUsageUnwritten")

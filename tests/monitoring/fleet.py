@@ -55,11 +55,13 @@ class Exporter:
         pod = f'namespace="{NAMESPACE}",pod="{RELEASE}-triton-6d5f-abcde",container="triton"'
         job = f'namespace="{NAMESPACE}",job_name="{RELEASE}-export-1a2b3c4d"'
         gpu = GPU_LABELS
+        lost = f'namespace="{NAMESPACE}",service="{GATEWAYS}",pod="played",reason="unavailable"'
         return (
             f"kube_deployment_spec_replicas{{{deployment}}} 2\n"
             f"kube_deployment_status_replicas_available{{{deployment}}} {told['available']}\n"
             f"kube_pod_container_status_restarts_total{{{pod}}} {told['restarts']}\n"
             f"kube_job_status_failed{{{job}}} {told['failed']}\n"
+            f'gateway_retries_total{{{lost},result="refused"}} {told["refused"]}\n'
             f"nv_gpu_utilization{{{gpu}}} 0.71\nnv_gpu_power_usage{{{gpu}}} 212\n"
             f"nv_gpu_memory_used_bytes{{{gpu}}} 3e9\nnv_gpu_memory_total_bytes{{{gpu}}} 24e9\n"
         )
@@ -84,7 +86,7 @@ def exporting() -> Iterator[Exporter]:
 
     server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
     exporter = Exporter(server)
-    exporter.tell(available=2, restarts=0, failed=0)
+    exporter.tell(available=2, restarts=0, failed=0, refused=0)
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
