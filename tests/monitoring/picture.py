@@ -77,7 +77,7 @@ def draw(
             line, across = line + 1.3, 0
         places[panel["id"]] = (line, across)
         across += panel["type"] != "row"
-    lines = line + 1.6
+    lines = line + 2.1
     figure = plt.figure(figsize=(16, lines * LINE_HEIGHT))
     empty = []
     figure.text(0.04, 1 - 0.25 / lines, f"Embeddings {NAMESPACE}/{RELEASE}", size=18, weight="bold")
@@ -91,7 +91,7 @@ def draw(
         axes = figure.add_axes((0.06 + across * 0.32, top - 0.85 / lines, 0.26, 0.78 / lines))
         if not _draw_panel(axes, panel, prometheus, began, ended, spans):
             empty.append(panel["title"])
-    figure.savefig(path, dpi=70)
+    figure.savefig(path, dpi=90)
     plt.close(figure)
     return empty
 
@@ -132,7 +132,7 @@ def _draw_panel(
     order = sorted(found, key=lambda one: -max((v for v in one[2] if v == v), default=0))
     for legend, moments, values in found:
         xs, ys = _with_gaps([m - began for m in moments], values, step)
-        shown = legend if legend in {one[0] for one in order[:MOST_LEGENDS]} else "_"
+        shown = legend[:34] if legend in {one[0] for one in order[:MOST_LEGENDS]} else "_"
         (drawn,) = axes.plot(xs, ys, lw=1.1, label=shown)
         if fill:
             axes.fill_between(xs, ys, alpha=0.15, color=drawn.get_color(), lw=0)
