@@ -29,6 +29,7 @@ _NARROWED: dict[str, dict[str, Schema]] = {
     "NodeSelectorRequirement": {
         "operator": {"enum": ["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]},
     },
+    "PodAffinityTerm": {"topologyKey": {"type": "string", "minLength": 1}},
     "PreferredSchedulingTerm": {"weight": {"type": "integer", "minimum": 1, "maximum": 100}},
     "Toleration": {
         "effect": {"enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]},

@@ -12,6 +12,7 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?")
 _VERSIONS = {"app.kubernetes.io/version", "helm.sh/chart"}
+_SPREADS = {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
 _INSTANCE = "app.kubernetes.io/instance"
 HOOKS = {
     f"{when}-{what}"
@@ -69,6 +70,8 @@ def selector_faults(manifests: list[Manifest]) -> Iterator[str]:
             yield f"{where}: selects {sorted(found) or 'no pods'}"
     for pod in among:
         for spread in pod.spec.get("topologySpreadConstraints", []):
+            if spread["topologyKey"] not in _SPREADS:
+                yield f"{pod.kind}/{pod.name}: spreads over {spread['topologyKey']!r}"
             if pod not in selected(spread["labelSelector"]["matchLabels"], among):
                 yield f"{pod.kind}/{pod.name}: spreads over other pods than its own"
 
@@ -199,6 +202,8 @@ def policy_faults(manifests: list[Manifest]) -> Iterator[str]:
             for rule in spec.get(direction, []):
                 others = [pod for peer in rule.get(peers, []) for pod in _peers(peer, among)]
                 yield from (f"{where}: {f}" for f in _peer_faults(rule.get(peers, []), among))
+                if direction == "egress" and not others:  # pods of others, whose ports nobody knows
+                    continue
                 there = port_names(own if direction == "ingress" else others)
                 for port in rule.get("ports", []):
                     if isinstance(port.get("port"), str) and port["port"] not in there:

@@ -15,7 +15,6 @@ _WORDS = {
     "policyTypes": {"Ingress", "Egress"},
     "protocol": {"TCP", "UDP", "SCTP"},
     "pullPolicy": {"Always", "IfNotPresent", "Never"},
-    "topologyKey": {"kubernetes.io/hostname", "topology.kubernetes.io/zone"},
     "unhealthyPodEvictionPolicy": {"IfHealthyBudget", "AlwaysAllow"},
     "whenUnsatisfiable": {"DoNotSchedule", "ScheduleAnyway"},
 }
