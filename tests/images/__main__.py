@@ -9,6 +9,7 @@ The images stay in build/images/storage, for buildah to push.
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.images")
     parser.add_argument("--built", action="store_true", help="take the images that are there")
     given = parser.parse_args()
+    # Whoever ends this ends what it has started too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         storage = Storage(FOLDER, reuse=given.built)
         seconds = storage.make_base()

@@ -10,6 +10,7 @@ the usage log can be full, and with strace fsync can fail.
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -125,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not promtool.find("prometheus"):
         parser.exit(2, "prometheus is not installed: apt-get install prometheus\n")
+    # Whoever ends this ends what it has started too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as folder:
         return int(
             not asyncio.run(show(Path(folder), options.only, options.factor, options.picture))

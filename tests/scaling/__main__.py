@@ -6,6 +6,7 @@ python -m tests.scaling --speed 6 rise burst
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not shutil.which("prometheus"):
         print(MISSING, file=sys.stderr)
         return 1
+    # Whoever ends this ends what it has started too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="scaling-") as folder:
         outcomes = asyncio.run(simulate(names, Path(folder), options.speed))
     print(f"Commit {commit()} on {machine()}, {options.speed:g} times as fast.\n\n{HEAD}")
