@@ -19,12 +19,28 @@ _ROOTS = {
     "networking.v1": ("NetworkPolicyEgressRule", "NetworkPolicyPeer"),
 }
 CIDR = "^([0-9.]+/([12]?[0-9]|3[0-2])|[0-9a-f:.]*:[0-9a-f:.]*/([1-9]?[0-9]|1[01][0-9]|12[0-8]))$"
+_PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+_PORT_NAME: Schema = {
+    "type": "string",
+    "maxLength": 15,
+    "allOf": [{"pattern": "^[a-z0-9]+(-[a-z0-9]+)*$"}, {"pattern": "[a-z]"}],
+}
 # What the published schemas leave to the server.
 _NARROWED: dict[str, dict[str, Schema]] = {
     "EnvVar": {"name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$"}},
-    "IPBlock": {"cidr": {"type": "string", "pattern": CIDR}},
+    "EmptyDirVolumeSource": {"medium": {"enum": ["", "Memory"]}},
+    "ImageVolumeSource": {"pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]}},
+    "IPBlock": {
+        "cidr": {"type": "string", "pattern": CIDR},
+        "except": {"type": "array", "items": {"type": "string", "pattern": CIDR}},
+    },
     "LabelSelectorRequirement": {
         "operator": {"enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
+    },
+    "NetworkPolicyPort": {
+        "endPort": _PORT,
+        "port": {"anyOf": [_PORT, _PORT_NAME]},
+        "protocol": {"enum": ["TCP", "UDP", "SCTP"]},
     },
     "NodeSelectorRequirement": {
         "operator": {"enum": ["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]},
@@ -37,7 +53,11 @@ _NARROWED: dict[str, dict[str, Schema]] = {
     },
     "Volume": {"name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}},
     "WeightedPodAffinityTerm": {"weight": {"type": "integer", "minimum": 1, "maximum": 100}},
-    "VolumeMount": {"mountPath": {"type": "string", "pattern": "^/[^:]*$"}},
+    "VolumeMount": {
+        "mountPath": {"type": "string", "pattern": "^/[^:]*$"},
+        "mountPropagation": {"enum": ["None", "HostToContainer"]},
+        "recursiveReadOnly": {"enum": ["Disabled", "IfPossible", "Enabled"]},
+    },
 }
 _BOUNDS: dict[str, Schema] = {
     "ConfigMapKeySelector": {"required": ["key", "name"]},
