@@ -14,9 +14,12 @@ import trustme
 
 from gateway.local.triton_process import LOOPBACK, free_ports
 from load_tests.redis_server import RedisServer, running_redis
+from tests.helm.chart import render
+from tests.helm.variants import VARIANTS
 from tests.monitoring.distance import Wire, wires
 from tests.monitoring.prometheus import Target
 from tests.monitoring.rules import GATEWAYS, NAMESPACE, RELEASE, TRITONS
+from tests.prometheus import target_labels
 from tests.triton import night
 from tests.triton.fleet import SIZES, Member, Revision, make_revision
 
@@ -24,6 +27,7 @@ KEYS = {name: f"te-{name}-key" for name in ("search", "indexer", "guest")}
 GUEST_CALLS = 60  # a minute
 TIMEOUT_SECONDS = 4.0
 DISK_KIB = 65536
+WATCHED = render(VARIANTS["watched"])
 GPU_LABELS = f'namespace="{NAMESPACE}",service="{TRITONS}",pod="triton-0",gpu_uuid="GPU-0"'
 
 
@@ -131,15 +135,12 @@ class Fleet:
         gateways = [
             Target(
                 int(one.environ["GATEWAY_OPERATIONS_PORT"]),
-                {"namespace": NAMESPACE, "service": GATEWAYS, "pod": f"gateway-{n}"},
+                target_labels(WATCHED, "gateway", f"gateway-{n}"),
             )
             for n, one in enumerate(self.gateways)
         ]
         tritons = [
-            Target(
-                one.metrics_port,
-                {"namespace": NAMESPACE, "service": TRITONS, "pod": f"triton-{n}"},
-            )
+            Target(one.metrics_port, target_labels(WATCHED, "triton", f"triton-{n}"))
             for n, one in enumerate(self.members)
         ]
         return [*gateways, *tritons, Target(self.exporter.server.server_port, {})]

@@ -3,7 +3,6 @@
 It scrapes every second, which is as fast as a busy machine answers; thresholds stay.
 """
 
-import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,15 +15,10 @@ import httpx
 
 from gateway.local.triton_process import LOOPBACK, free_ports
 from tests.monitoring import promtool
+from tests.prometheus import find, shorter, shorter_ranges
 from tests.serving import PATIENCE_SECONDS
 
 SCRAPE_SECONDS = 1
-UNITS = {"s": 1, "m": 60, "h": 3600}
-
-
-def faster(duration: str, factor: float) -> str:
-    """`5m` by 60 is `5000ms`."""
-    return f"{float(duration[:-1]) * UNITS[duration[-1]] * 1000 / factor:.0f}ms"
 
 
 def faster_rules(spec: Mapping[str, Any], factor: float) -> dict[str, Any]:
@@ -33,8 +27,8 @@ def faster_rules(spec: Mapping[str, Any], factor: float) -> dict[str, Any]:
     for group in spec["groups"]:
         rules = [
             rule
-            | {"expr": re.sub(r"\[(\w+)\]", lambda m: f"[{faster(m[1], factor)}]", rule["expr"])}
-            | ({"for": faster(rule["for"], factor)} if "for" in rule else {})
+            | {"expr": shorter_ranges(rule["expr"], factor)}
+            | ({"for": shorter(rule["for"], factor)} if "for" in rule else {})
             for rule in group["rules"]
         ]
         groups.append(group | {"rules": rules})
@@ -118,7 +112,7 @@ def running(
         ],
     }
     words = [
-        promtool.find("prometheus"),
+        find("prometheus"),
         f"--config.file={promtool.write(folder / 'prometheus.yaml', config)}",
         f"--storage.tsdb.path={folder / 'series'}",
         f"--web.listen-address={LOOPBACK}:{port}",

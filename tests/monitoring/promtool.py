@@ -1,6 +1,5 @@
 """Unit tests of promtool, written from the cases."""
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,9 @@ import yaml
 
 from tests.monitoring.cases import Case, Series
 from tests.monitoring.rules import NAMESPACE, RELEASE
+from tests.prometheus import find
 
-UNPACKED = Path(__file__).parents[2] / "build" / "prometheus" / "usr" / "bin"
 AFTER_MINUTES = 150  # windows and `for` are shorter
-
-
-def find(program: str) -> str:
-    """Path of `promtool` or `prometheus`, empty if there is none."""
-    return shutil.which(program) or shutil.which(program, path=str(UNPACKED)) or ""
 
 
 def run(*words: str) -> None:

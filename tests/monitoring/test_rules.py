@@ -12,10 +12,9 @@ from tests.monitoring import promtool
 from tests.monitoring.cases import CASES
 from tests.monitoring.expressions import asked_in
 from tests.monitoring.rules import GATEWAYS, NAMESPACE, RELEASE, TRITONS, alerts, rendered_rules
+from tests.prometheus import MISSING, find
 
-needs_promtool = pytest.mark.skipif(
-    not promtool.find("promtool"), reason="there is no promtool: apt-get install prometheus"
-)
+needs_promtool = pytest.mark.skipif(not find("promtool"), reason=MISSING)
 ALERTS = alerts()
 
 

@@ -5,7 +5,6 @@ python -m tests.scaling --speed 6 rise burst
 
 import argparse
 import asyncio
-import shutil
 import signal
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from load_tests.record import commit, machine
-from tests.scaling.prometheus import MISSING
+from tests.prometheus import MISSING, find
 from tests.scaling.report import HEAD, judge
 from tests.scaling.scenarios import SCENARIOS
 from tests.scaling.simulation import Outcome, Simulation
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = options.scenarios or list(SCENARIOS)
     if unknown := set(names) - SCENARIOS.keys():
         parser.error(f"no scenario {', '.join(sorted(unknown))}")
-    if not shutil.which("prometheus"):
+    if not find("prometheus"):
         print(MISSING, file=sys.stderr)
         return 1
     # Whoever ends this ends what it has started too.

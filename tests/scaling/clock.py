@@ -4,9 +4,9 @@ import asyncio
 import re
 import time
 
+from tests.prometheus import shorter_ranges
+
 _RATE = re.compile(r"rate\(([^()\[\]]+\[\d+[smh]\])\)")
-_RANGE = re.compile(r"\[(\d+)([smh])\]")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 class Clock:
@@ -37,7 +37,4 @@ def hurry(query: str, speed: float) -> str:
 
     Ranges are as many times shorter, and what grows by the second does so as many times faster.
     """
-    query = _RATE.sub(rf"(rate(\1) / {speed:g})", query)
-    return _RANGE.sub(
-        lambda found: f"[{round(1000 * int(found[1]) * _SECONDS[found[2]] / speed)}ms]", query
-    )
+    return shorter_ranges(_RATE.sub(rf"(rate(\1) / {speed:g})", query), speed)

@@ -1,7 +1,5 @@
 """A real Prometheus that scrapes gateways as a ServiceMonitor of the chart has them scraped."""
 
-import re
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -13,11 +11,11 @@ import aiohttp
 import yaml
 
 from gateway.local.triton_process import LOOPBACK
-from tests.helm.chart import NAMESPACE, Manifest, pick
+from tests.helm.chart import Manifest, pick
+from tests.prometheus import MISSING, find, shorter, target_labels
 from tests.scaling.clock import Clock, hurry
 from tests.scaling.keda import QueryFailed
 
-MISSING = "there is no prometheus: apt-get install prometheus"
 # Seconds that KEDA waits for an answer.
 PATIENCE_SECONDS = 3.0
 START_SECONDS = 60.0
@@ -27,26 +25,12 @@ LOOKBACK_SECONDS = 300
 STEP_SECONDS = 15.0
 
 
-def target_labels(manifests: list[Manifest], address: str) -> dict[str, str]:
-    """What the operator of Prometheus puts on a target that the gateway's ServiceMonitor finds."""
-    wanted = pick(manifests, "ServiceMonitor", "-gateway")["spec"]["selector"]["matchLabels"]
-    (service,) = (
-        one
-        for one in manifests
-        if one["kind"] == "Service" and wanted.items() <= one["metadata"]["labels"].items()
-    )
-    name = service["metadata"]["name"]
-    return {"namespace": NAMESPACE, "service": name, "job": name, "pod": address}
-
-
 def configuration(
     manifests: list[Manifest], addresses: Sequence[str], speed: float
 ) -> Mapping[str, Any]:
     """addresses  of the operations of each gateway"""
     (endpoint,) = pick(manifests, "ServiceMonitor", "-gateway")["spec"]["endpoints"]
-    found = re.fullmatch(r"(\d+)s", endpoint["interval"])
-    assert found, endpoint
-    interval = f"{round(1000 * int(found[1]) / speed)}ms"
+    interval = shorter(endpoint["interval"], speed)
     return {
         "global": {"scrape_interval": interval, "scrape_timeout": interval},
         "scrape_configs": [
@@ -54,7 +38,7 @@ def configuration(
                 "job_name": "gateways",
                 "metrics_path": endpoint["path"],
                 "static_configs": [
-                    {"targets": [address], "labels": target_labels(manifests, address)}
+                    {"targets": [address], "labels": target_labels(manifests, "gateway", address)}
                     for address in addresses
                 ],
             }
@@ -81,7 +65,7 @@ class Prometheus:
 
     async def start(self, session: aiohttp.ClientSession) -> None:
         """Returns once it is ready."""
-        program = shutil.which("prometheus")
+        program = find("prometheus")
         assert program, MISSING
         words = [
             program,

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from tests.helm.chart import pick, render, worked
+from tests.prometheus import target_labels
 from tests.scaling.clock import hurry
 from tests.scaling.keda import read_triggers
-from tests.scaling.prometheus import configuration, target_labels
+from tests.scaling.prometheus import configuration
 from tests.scaling.report import count_turns
 from tests.scaling.scenarios import SCENARIOS, Scenario
 
@@ -16,7 +17,7 @@ FLEET = render(worked("autoscaling"))
 
 
 def test_prometheus_puts_the_labels_on_targets_that_triggers_ask_for() -> None:
-    labels = target_labels(FLEET, "127.0.0.1:9090")
+    labels = target_labels(FLEET, "gateway", "127.0.0.1:9090")
     for trigger in read_triggers(pick(FLEET, "ScaledObject")):
         asked = dict(re.findall(r'(\w+)="([^"]*)"', trigger.query))
         assert asked
