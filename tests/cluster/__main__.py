@@ -43,15 +43,18 @@ PROOFS: dict[str, Callable[[Cluster], None]] = {
 def main() -> None:
     # Whoever ends this ends what it has started too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    words = sys.argv[1:]
+    chosen = {title: prove for title, prove in PROOFS.items() if all(w in title for w in words)}
+    if not chosen:
+        sys.exit(f"no proof has {' '.join(words)} in its title, but there are: {', '.join(PROOFS)}")
     transcript = Transcript()
     with transcript.proof(f"Kubernetes {VERSION}; what the chart does without on it:"):
         for rule in older.RULES:
             transcript.note(rule)
     with cluster(transcript) as running:
-        for title, prove in PROOFS.items():
-            if all(word in title for word in sys.argv[1:]):
-                with transcript.proof(title):
-                    prove(running)
+        for title, prove in chosen.items():
+            with transcript.proof(title):
+                prove(running)
     with transcript.proof(f"{transcript.proved} facts hold, {len(transcript.failed)} do not"):
         sys.exit(bool(transcript.failed))
 

@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from tests.monitoring import promtool
 from tests.monitoring.faults import Fault, Faults
 from tests.monitoring.fleet import running_fleet
 from tests.monitoring.load import calling
 from tests.monitoring.picture import Span, draw
 from tests.monitoring.prometheus import Prometheus, running
 from tests.monitoring.rules import alerts, rendered_rules
+from tests.prometheus import MISSING, find
 
 WARM_UP_SECONDS = 20.0
 QUIET_SECONDS = 20.0
@@ -77,6 +77,12 @@ async def show(folder: Path, only: str, factor: float, picture: Path) -> bool:
         fleet = stack.enter_context(running_fleet(folder))
         prometheus = stack.enter_context(running(folder, fleet.targets, rendered_rules(), factor))
         load = await stack.enter_async_context(calling(fleet))
+        faults = Faults(fleet, load).all()
+        chosen = [fault for fault in faults if only in fault.what]
+        if not chosen:
+            names = "; ".join(fault.what for fault in faults)
+            print(f"no fault has {only} in its name, but there are: {names}")
+            return False
         began = time.time()
         await asyncio.sleep(WARM_UP_SECONDS)
         firing = prometheus.firing()
@@ -85,9 +91,7 @@ async def show(folder: Path, only: str, factor: float, picture: Path) -> bool:
         print("\n| alert | fault | fires after, s | silent after, s | says |")
         print("| --- | --- | --- | --- | --- |")
         is_well, spans, words, seen = not firing, [], [], set()
-        for number, fault in enumerate(Faults(fleet, load).all(), 1):
-            if only not in fault.what:
-                continue
+        for number, fault in enumerate(chosen, 1):
             span_began = time.time()
             is_well &= await watch(fault, prometheus)
             spans.append(Span(number, span_began, time.time()))
@@ -124,8 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--factor", type=float, default=60.0, help="durations are divided by it")
     parser.add_argument("--picture", type=Path, default=Path("build/dashboard.png"))
     options = parser.parse_args(arguments)
-    if not promtool.find("prometheus"):
-        parser.exit(2, "prometheus is not installed: apt-get install prometheus\n")
+    if not find("prometheus"):
+        parser.exit(2, f"{MISSING}\n")
     # Whoever ends this ends what it has started too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as folder:
