@@ -5,6 +5,10 @@
 {{- include "triton-embeddings.checkTriton" .Values.triton -}}
 {{- include "triton-embeddings.checkExport" .Values.model.export -}}
 {{- include "triton-embeddings.checkRoute" . -}}
+{{- if eq .Values.model.source "export" -}}
+{{- $pod := (include "triton-embeddings.exportSpec" . | fromYaml).template.spec -}}
+{{- include "triton-embeddings.checkPod" (dict "name" "model.export" "pod" $pod "container" (first $pod.containers)) -}}
+{{- end -}}
 {{- range $name, $component := dict "gateway" .Values.gateway "triton" .Values.triton -}}
 {{- if gt (int $component.autoscaling.minReplicas) (int $component.autoscaling.maxReplicas) -}}
 {{- fail (printf "%s.autoscaling.minReplicas is above maxReplicas: raise the one or lower the other" $name) -}}
