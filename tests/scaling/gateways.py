@@ -1,21 +1,16 @@
 """Gateways as processes, with the environment that the chart gives their pods."""
 
-import asyncio
 import hashlib
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 
 from gateway.local.triton_process import LOOPBACK
 from tests.helm.chart import Manifest, environment
-from tests.scaling.clock import Clock
-
-PATIENCE_SECONDS = 60.0  # of the world
+from tests.scaling.program import Program
 
 
 class Gateway:
@@ -28,29 +23,14 @@ class Gateway:
         self.url = f"http://{LOOPBACK}:{port}"
         self.operations = f"{LOOPBACK}:{operations_port}"
         own = {"GATEWAY_PORT": str(port), "GATEWAY_OPERATIONS_PORT": str(operations_port)}
-        self._words, self._environ, self._log = words, dict(environ) | own, log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._words, self._environ = words, dict(environ) | own
+        self._program = Program(log, f"http://{self.operations}/health/ready")
 
     async def start(self, session: aiohttp.ClientSession) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._words, env=self._environ, stdout=log, stderr=subprocess.STDOUT
-            )
-        clock = Clock(1)
-        while clock.now() < PATIENCE_SECONDS:
-            assert self._process.poll() is None, self._log.read_text()
-            with suppress(aiohttp.ClientError):
-                async with session.get(f"http://{self.operations}/health/ready") as response:
-                    if response.status == 200:
-                        return
-            await clock.sleep(0.1)
-        raise TimeoutError(self._log.read_text())
+        await self._program.start(session, self._words, self._environ)
 
     async def stop(self) -> None:
-        if self._process:
-            self._process.terminate()
-            await asyncio.to_thread(self._process.wait)
-            self._process = None
+        await self._program.stop()
 
 
 def make_gateways(

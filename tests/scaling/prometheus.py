@@ -1,9 +1,7 @@
 """A real Prometheus that scrapes gateways as a ServiceMonitor of the chart has them scraped."""
 
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,10 @@ from tests.helm.chart import Manifest, pick
 from tests.prometheus import MISSING, find, shorter, target_labels
 from tests.scaling.clock import Clock, hurry
 from tests.scaling.keda import QueryFailed
+from tests.scaling.program import Program
 
 # Seconds that KEDA waits for an answer.
 PATIENCE_SECONDS = 3.0
-START_SECONDS = 60.0
 # Seconds for which Prometheus takes the last value for the present one.
 LOOKBACK_SECONDS = 300
 # Seconds of the simulation between two values of a curve.
@@ -46,22 +44,17 @@ def configuration(
     }
 
 
-@dataclass
 class Prometheus:
     """A server with a folder of its own, which can be stopped and started again."""
 
-    folder: Path
-    port: int
-    clock: Clock
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    @property
-    def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
+    def __init__(self, folder: Path, port: int, clock: Clock) -> None:
+        self.url = f"http://{LOOPBACK}:{port}"
+        self._folder, self._port, self._clock = folder, port, clock
+        self._program = Program(folder / "log", f"{self.url}/-/ready")
 
     def configure(self, configuration: Mapping[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
 
     async def start(self, session: aiohttp.ClientSession) -> None:
         """Returns once it is ready."""
@@ -69,36 +62,22 @@ class Prometheus:
         assert program, MISSING
         words = [
             program,
-            f"--config.file={self.folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={self.folder / 'data'}",
-            f"--web.listen-address={LOOPBACK}:{self.port}",
-            f"--query.lookback-delta={round(1000 * LOOKBACK_SECONDS / self.clock.speed)}ms",
+            f"--config.file={self._folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self._folder / 'data'}",
+            f"--web.listen-address={LOOPBACK}:{self._port}",
+            f"--query.lookback-delta={round(1000 * LOOKBACK_SECONDS / self._clock.speed)}ms",
         ]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(words, stderr=log, env={"GOMAXPROCS": "1"})
-        clock = Clock(1)
-        while clock.now() < START_SECONDS:
-            try:
-                async with session.get(f"{self.url}/-/ready") as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientConnectionError:
-                pass
-            await clock.sleep(0.1)
-        raise TimeoutError("Prometheus does not become ready")
+        await self._program.start(session, words, {"GOMAXPROCS": "1"})
 
-    def stop(self) -> None:
-        if self._process:
-            self._process.terminate()
-            self._process.wait()
-            self._process = None
+    async def stop(self) -> None:
+        await self._program.stop()
 
     async def ask(self, session: aiohttp.ClientSession, query: str) -> list[float]:
         """The values of an instant query.
 
         Raises: QueryFailed.
         """
-        result = await self._get(session, "query", {"query": hurry(query, self.clock.speed)})
+        result = await self._get(session, "query", {"query": hurry(query, self._clock.speed)})
         return [float(one["value"][1]) for one in result]
 
     async def ask_range(
@@ -108,8 +87,8 @@ class Prometheus:
 
         Raises: QueryFailed.
         """
-        now, speed = time.time(), self.clock.speed
-        began = now - self.clock.now() / speed
+        now, speed = time.time(), self._clock.speed
+        began = now - self._clock.now() / speed
         span = {"start": began, "end": began + until / speed, "step": STEP_SECONDS / speed}
         words = {"query": query} | {name: f"{value:.3f}" for name, value in span.items()}
         result = await self._get(session, "query_range", words)

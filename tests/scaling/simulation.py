@@ -116,7 +116,7 @@ class Simulation:
             self._prometheus = Prometheus(folder / "prometheus", self._prometheus_port, self._clock)
             addresses = [gateway.operations for gateway in self._gateways]
             self._prometheus.configure(configuration(self.manifests, addresses, self._speed))
-            stack.callback(self._prometheus.stop)
+            stack.push_async_callback(self._prometheus.stop)
             for gateway in self._gateways:
                 stack.push_async_callback(gateway.stop)
                 await gateway.start(session)
@@ -201,7 +201,7 @@ class Simulation:
         if away := self.scenario.away:
             begin, end = away
             await self._clock.sleep_until(60 * begin)
-            await asyncio.to_thread(self._prometheus.stop)
+            await self._prometheus.stop()
             await self._clock.sleep_until(60 * end)
             await self._prometheus.start(self._session)
 
