@@ -4,6 +4,7 @@ Whatever a client sends, each request gets one answer or the connection ends, an
 is ever taken for a request.
 """
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.errors import MalformedRequest
+from gateway.rest import hang_ups
 from gateway.rest.contract import render_error
+from gateway.rest.hang_ups import HangUp
 from gateway.rest.patience import PatientProtocol, Place
 
 # Bytes of a path with all its headers, or of anything else that is no body: kept until it ends.
@@ -40,8 +43,12 @@ class HttpProtocol(PatientProtocol):
         self._running: RequestResponseCycle | None = None
         self._refusal: bytes | None = None  # its turn comes when all before it is answered
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._hang_up = HangUp(read_on=self.flow.resume_reading)
+
     def connection_lost(self, exc: Exception | None) -> None:
-        _disconnect(self._running)  # uvicorn tells the last request only
+        self._lose(self._running)  # uvicorn tells the last request only
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -71,6 +78,7 @@ class HttpProtocol(PatientProtocol):
             raise MalformedRequest(f"more than {MAX_WAITING_REQUESTS} requests wait for an answer")
         super().on_headers_complete()
         self.crowd.leave(self)
+        self.scope["state"][hang_ups.STATE] = self._hang_up
         self.headers = []  # trailers are told as headers are, and must not become any
         if self.pipeline:
             self.flow.resume_reading()  # who does not read does not notice a hang-up
@@ -150,10 +158,17 @@ class HttpProtocol(PatientProtocol):
         if self.owes_answer():
             if self.cycle.response_started:
                 self.transport.abort()
-            _disconnect(self.cycle)  # the app has lost its client
+            self._lose(self.cycle)
         if not self.transport.is_closing():
             self.transport.write(refusal)
             self.end()
+
+    def _lose(self, cycle: RequestResponseCycle | None) -> None:
+        """The app has lost the client of its request, and of all that would follow."""
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._hang_up.happen()
 
 
 def _check_head(parser: httptools.HttpRequestParser, headers: list[tuple[bytes, bytes]]) -> None:
@@ -173,12 +188,6 @@ def _check_head(parser: httptools.HttpRequestParser, headers: list[tuple[bytes, 
                 raise MalformedRequest("the only transfer coding read here is chunked")
             if version == "1.0":
                 raise MalformedRequest("HTTP/1.0 has no transfer codings")
-
-
-def _disconnect(cycle: RequestResponseCycle | None) -> None:
-    if cycle is not None and not cycle.response_complete:
-        cycle.disconnected = True
-        cycle.message_event.set()
 
 
 def _render(error: MalformedRequest) -> bytes:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import HungUp
+from gateway.rest.hang_ups import hang_up_of
 from gateway.telemetry.lines import AccessLine
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.timeline import Timeline
@@ -125,20 +126,13 @@ async def run_unless_hung_up(request: Request, work: Awaitable[T]) -> T:
     task = asyncio.current_task()
     assert task is not None
     cancels_before = task.cancelling()
-    has_hung_up = False
-
-    async def cancel_when_gone() -> None:
-        nonlocal has_hung_up
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        has_hung_up = task.cancel()
-
-    watcher = asyncio.create_task(cancel_when_gone())
+    hang_up = hang_up_of(request)
+    hang_up.watch(task)
     try:
         return await work
     except asyncio.CancelledError:
-        if has_hung_up and task.uncancel() <= cancels_before:
+        if hang_up.has_cancelled and task.uncancel() <= cancels_before:
             raise HungUp("the client closed the connection") from None
         raise
     finally:
-        watcher.cancel()
+        hang_up.unwatch()
