@@ -71,9 +71,9 @@ fmt: .venv/dev ## Format, and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/load $(PEERS:%=build/peers/%/installed) ## Us against Infinity and sentence-transformers; ROUNDS, SECONDS, WORKLOADS, PEERS, PRECISION="fp32 int8", RECORD=
+bench: .venv/load $(PEERS:%=build/peers/%/installed) ## Us against Infinity and sentence-transformers; ROUNDS, SECONDS, WORKLOADS, PEERS, PRECISION="fp32 int8", RECORD=, BEFORE=commit
 	@$(foreach precision,$(PRECISION),$(BIN)/python -m export --output build/bench/$(precision) --precision $(precision) &&) true
-	@exec $(BIN)/python -m load_tests.bench --rounds $(ROUNDS) --precision "$(PRECISION)" --peers "$(PEERS)" $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKLOADS),--workloads "$(WORKLOADS)") $(if $(RECORD),--record "$(RECORD)")
+	@exec $(BIN)/python -m load_tests.bench --rounds $(ROUNDS) --precision "$(PRECISION)" --peers "$(PEERS)" $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKLOADS),--workloads "$(WORKLOADS)") $(if $(BEFORE),--before "$(BEFORE)") $(if $(RECORD),--record "$(RECORD)")
 
 host-path: .venv/load ## CPU a text of all but the encoder, by process, at commit BEFORE and now, in turns; ONLY="bulk-65 single-*", ROUNDS, SECONDS, RECORD=
 	@exec $(BIN)/python -m load_tests.host_path --rounds $(ROUNDS) $(if $(filter-out undefined,$(origin BEFORE)),--before "$(BEFORE)") $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only "$(ONLY)",$(if $(RECORD),--record "$(RECORD)"))

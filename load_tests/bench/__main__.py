@@ -27,6 +27,7 @@ from load_tests.bench.servers import (
     Server,
     lowest_cosine,
     ours,
+    ours_at,
     started,
 )
 from load_tests.bench.tables import Measurement, fair_lines, figures_table, kept_lines, ratios_table
@@ -48,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     try:
         with contextlib.ExitStack() as stack:
-            servers, notes = start_all(stack, options.precision.split(), options.peers.split())
+            servers, notes = start_all(
+                stack, options.precision.split(), options.peers.split(), options.before
+            )
             notes.append(f"Calls begin for {options.seconds:g} s of a run; all are awaited.")
             measurements = measure_all(servers, workloads, options.rounds, options.seconds)
             encoders = [
@@ -66,15 +69,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def start_all(
-    stack: contextlib.ExitStack, precisions: Sequence[str], peers: Sequence[str]
+    stack: contextlib.ExitStack,
+    precisions: Sequence[str],
+    peers: Sequence[str],
+    commit: str = "",
 ) -> tuple[list[Server], list[str]]:
     """All servers, ready, and what is to be said of them; a peer that cannot start is left out.
+
+    commit  whose service is one of them; empty for none
 
     Raises: CannotStart if ours does not.
     """
     servers: list[Server] = []
     notes = []
     recipes: list[Callable[[], Recipe]] = [partial(ours, precision) for precision in precisions]
+    if commit:
+        recipes += [partial(ours_at, commit, precision) for precision in precisions]
     recipes += [PEERS[peer] for peer in peers]
     for recipe in recipes:
         try:
@@ -101,7 +111,7 @@ def measure_all(
         first = number % len(servers)
         for workload in workloads:
             for server in (*servers[first:], *servers[:first]):
-                if workload.only_ours and not server.name.startswith("ours "):
+                if workload.only_ours and not server.name.startswith(("ours ", "before ")):
                     continue
                 measurements.append(measure(server, workload, number, seconds))
                 print(progress(measurements[-1]), flush=True)
@@ -206,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_PEERS,
         help=f"of {', '.join(PEERS)}, separated by spaces; may be empty",
     )
+    add("--before", default="", metavar="COMMIT", help="also this service as it was then")
     add("--precision", default="fp32", help="of our encoder; several are separate servers")
     add("--engine", choices=["yes", "no"], default="yes", help="also measure the encoder alone")
     add("--record", type=Path, metavar="FILE", help="Markdown file that gets the new section")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from load_tests.bench import processes
 from load_tests.bench.client import Target, ask
+from load_tests.commits import CannotUnpack, environ_of, unpack
 from load_tests.payloads import CORPUS, take, texts
 
 BUILD = Path("build")
@@ -54,17 +56,41 @@ class Server:
 
 def ours(precision: str) -> Recipe:
     """This service: gateway and Triton, on the repository exported to build/bench."""
-    repository = BUILD / "bench" / precision
+    return _service(f"ours {precision}", BUILD / "bench" / precision)
+
+
+def ours_at(commit: str, precision: str) -> Recipe:
+    """The same as it was at a commit, exported by its own code.
+
+    Raises: CannotStart.
+    """
+    try:
+        code = unpack(commit, BUILD / "bench" / "before")
+    except CannotUnpack as error:
+        raise CannotStart(str(error)) from error
+    repository, environ = code.with_name(precision), environ_of(code)
+    command = [sys.executable, "-m", "export", "--output", str(repository)]
+    command += ["--precision", precision]
+    print(f"Exporting by the code of {commit}", flush=True)
+    done = subprocess.run(command, cwd=code, env=environ, check=False)  # noqa: S603 - our own
+    if done.returncode:
+        raise CannotStart(f"the code of {commit} cannot export the model")
+    recipe = _service(f"before {precision}", repository)
+    return replace(recipe, environ=(*environ.items(), *recipe.environ), folder=code)
+
+
+def _service(name: str, repository: Path) -> Recipe:
+    """Gateway and Triton on a repository."""
     manifests = list(repository.glob("*/manifest.json"))
     if not manifests:
         raise CannotStart(f"{repository} holds no exported model: run `make bench`")
     request = orjson.loads(manifests[0].read_bytes())["request"]
-    port = free_port()
+    port, log = free_port(), BUILD / "bench" / f"triton-{name.replace(' ', '-')}.log"
     return Recipe(
-        name=f"ours {precision}",
+        name=name,
         command=(
-            *(sys.executable, "-m", "gateway.local", "--repository", str(repository)),
-            *("--port", str(port), "--log-file", f"{BUILD}/bench/triton-{precision}.log"),
+            *(sys.executable, "-m", "gateway.local", "--repository", str(repository.absolute())),
+            *("--port", str(port), "--log-file", str(log.absolute())),
         ),
         target=Target(
             url=f"http://127.0.0.1:{port}/v1/embeddings",

@@ -1,20 +1,16 @@
 """The two codes that are measured: that of a commit, and that of the working tree."""
 
-import os
 import shutil
 import subprocess
 import sys
-import tarfile
-from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
+from load_tests.commits import CODE, CannotUnpack, environ_of, put_steps_beside, unpack
 from load_tests.host_path.repositories import served_name, with_constant_rows
 
 FOLDER = Path("build/host_path")
-CODE = ("gateway", "export", "model_repository")
 MAX_LENGTH = 512  # of the rows with 500 tokens
 EXPORTED_BY = {  # settings → options of the export
     "GPU": ("--target", "cuda"),
@@ -38,8 +34,7 @@ class Side:
     @property
     def environ(self) -> dict[str, str]:
         """In which this code is imported, and no other."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY_")}
-        return {**inherited, "PYTHONPATH": str(self.code)}
+        return environ_of(self.code)
 
     def repository(self, settings: Settings) -> Path:
         """With an encoder of constants, exported if need be.
@@ -69,21 +64,10 @@ def of_commit(commit: str) -> Side:
 
     Raises: CannotMeasure.
     """
-    found = _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
-    if found.returncode:
-        raise CannotMeasure(
-            f"commit {commit} is not in this clone: `git fetch --unshallow`, or BEFORE=another"
-        )
-    full = found.stdout.decode().strip()
-    code = (FOLDER / full[:10] / "code").absolute()
-    if not code.exists():
-        unpacked = code.with_name("unpacked")
-        shutil.rmtree(unpacked, ignore_errors=True)
-        with tarfile.open(fileobj=BytesIO(_git("archive", full, *CODE).stdout)) as archive:
-            archive.extractall(unpacked, filter="data")
-        _put_steps_beside(unpacked)
-        unpacked.rename(code)
-    return Side(commit, code)
+    try:
+        return Side(commit, unpack(commit, FOLDER))
+    except CannotUnpack as error:
+        raise CannotMeasure(str(error)) from error
 
 
 def of_working_tree() -> Side:
@@ -92,15 +76,5 @@ def of_working_tree() -> Side:
     shutil.rmtree(code, ignore_errors=True)
     for folder in CODE:
         shutil.copytree(folder, code / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    _put_steps_beside(code)
+    put_steps_beside(code)
     return Side("now", code)
-
-
-def _put_steps_beside(code: Path) -> None:
-    """Where `export.model_repository` is found without an installation."""
-    (code / "export" / "model_repository").symlink_to("../model_repository")
-
-
-def _git(*words: str) -> "subprocess.CompletedProcess[bytes]":
-    command: Sequence[str] = ("git", *words)
-    return subprocess.run(command, capture_output=True, check=False)  # noqa: S603
