@@ -118,7 +118,11 @@ def ensemble_config(
         step=[
             _step(tokenizer, ("TEXT", "TRUNCATION"), ("INPUT_IDS", "SEQ_LENS")),
             _step(encoder, ("INPUT_IDS", "SEQ_LENS"), ("EMBEDDING",)),
-            _step(quantize, ("EMBEDDING", "DIMENSIONS", "NORMALIZED"), (*FORMATS, "WIDTH")),
+            _step(
+                quantize,
+                ("EMBEDDING", "DIMENSIONS", "NORMALIZED", "FORMATS"),
+                (*FORMATS, "WIDTH"),
+            ),
         ]
     )
     config = triton.ModelConfig(
@@ -130,6 +134,7 @@ def ensemble_config(
             _input("TRUNCATION", triton.TYPE_INT32, 1),
             _input("DIMENSIONS", triton.TYPE_INT32, 1),
             _input("NORMALIZED", triton.TYPE_BOOL, 1),
+            _wanted_formats(),
         ],
         output=[*_quantize_outputs(), _output("TOKEN_COUNT", triton.TYPE_INT32, -1)],
         ensemble_scheduling=steps,
@@ -254,13 +259,14 @@ def encoder_config(
 
 
 def quantize_config(spec: ModelSpec, serving: Serving) -> triton.ModelConfig:
-    """EMBEDDING, DIMENSIONS, NORMALIZED → the six formats, WIDTH."""
+    """EMBEDDING, DIMENSIONS, NORMALIZED, FORMATS → the six formats, WIDTH."""
     config = _python_step(serving.quantizers)
     config.input.extend(
         [
             _input("EMBEDDING", triton.TYPE_FP32, -1, spec.dimensions),
             _input("DIMENSIONS", triton.TYPE_INT32, 1),
             _input("NORMALIZED", triton.TYPE_BOOL, 1),
+            _wanted_formats(),
         ]
     )
     config.output.extend(_quantize_outputs())
@@ -288,6 +294,11 @@ def _input(name: str, data_type: int, *dims: int, ragged: bool = False) -> trito
     return triton.ModelInput(
         name=name, data_type=data_type, dims=dims or [-1], allow_ragged_batch=ragged
     )
+
+
+def _wanted_formats() -> triton.ModelInput:
+    """FORMATS, which whoever does not know it leaves out."""
+    return triton.ModelInput(name="FORMATS", data_type=triton.TYPE_INT32, dims=[1], optional=True)
 
 
 def _output(name: str, data_type: int, *dims: int) -> triton.ModelOutput:

@@ -181,6 +181,12 @@ def declare_ensemble(**changed: str) -> Any:
     return declare(ENSEMBLE, PARAMETERS | changed)
 
 
+def older(config: Any) -> Any:
+    """The ModelConfig of an ensemble of an older export, which knows no FORMATS."""
+    del config.input[-1]
+    return config
+
+
 @dataclass
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     """Triton's service with one ensemble and its steps; a test chooses what goes wrong."""
@@ -237,6 +243,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.metadata.append(dict(context.invocation_metadata()))
         if self.is_ending:
             await context.abort(grpc.StatusCode.NOT_FOUND, "has no available versions")
+        await self._refuse_inputs(request, context)
         texts = unpack_texts(request.raw_input_contents[0])
         if self.failure and (self.failing_text is None or self.failing_text in texts):
             await context.abort(*self.failure)
@@ -246,6 +253,14 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             self.cancelled += 1
             raise
         return await self._infer(request, texts, context)
+
+    async def _refuse_inputs(self, request: Any, context: Any) -> None:
+        """Refuses a tensor that the model does not declare, in Triton's words."""
+        config = self.configs.get(request.model_name, declare_ensemble())
+        declared = {tensor.name for tensor in config.input}
+        if extra := {tensor.name for tensor in request.inputs} - declared:
+            message = f"expected {len(declared)} inputs but got more. Got input(s) {sorted(extra)}"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
 
     async def _infer(self, request: Any, texts: list[bytes], context: Any) -> Any:
         truncation, asked = (struct.unpack("<i", raw)[0] for raw in request.raw_input_contents[1:3])
@@ -261,7 +276,12 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
         raw = embed_raw(texts, self.native)
         arrays = quantize(raw, d, request.raw_input_contents[3] == b"\x01")
-        outputs = {tensor.name: arrays[name] for name, tensor in tensors.EMBEDDINGS.items()}
+        codes = request.raw_input_contents[4:] or [b"\x3f\0\0\0"]  # all of them
+        outputs = {
+            tensor.name: arrays[name]
+            for bit, (name, tensor) in enumerate(tensors.EMBEDDINGS.items())
+            if codes[0][0] >> bit & 1
+        }
         outputs |= {"TOKEN_COUNT": counts, "WIDTH": np.array([d], dtype=np.int32)}
         edition = next(self.editions) if self.editions else self.edition
         return render_outputs(request, outputs | self.replaced, edition)
@@ -279,7 +299,7 @@ def unpack_texts(raw: bytes) -> list[bytes]:
 
 def render_outputs(request: Any, arrays: dict[str, NDArray[Any]], edition: str) -> Any:
     """The outputs the request names, in its order."""
-    wanted = [output.name for output in request.outputs]
+    wanted = [output.name for output in request.outputs if output.name in arrays]
     tensor = service_pb2.ModelInferResponse.InferOutputTensor
     return service_pb2.ModelInferResponse(
         model_name=request.model_name,

@@ -4,7 +4,8 @@ The exporter copies this file beside the quantize step's `model.py`, byte for by
 Source: docs/contract.md, "Numeric semantics".
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 NATIVE = 0  # the value of the tensor DIMENSIONS that asks for no cut
+# In the order of their bits in the tensor FORMATS, from the least: FLOAT is 1, FLOAT16 is 2.
+FORMATS = ("FLOAT", "FLOAT16", "INT8", "UINT8", "BINARY", "UBINARY")
+# Numbers that are in float64 at a time: 128 KiB, which stay in the cache. For all of a call malloc
+# asks the kernel, and fresh pages cost more than what is computed in them.
+BLOCK_NUMBERS = 16384
 
 
 class DimensionsRefused(ValueError):
@@ -24,6 +30,27 @@ class DimensionsRefused(ValueError):
     def __init__(self, asked: int, native: int, matryoshka: bool) -> None:
         super().__init__(f"{asked} of {native} dimensions")
         self.details = {"dimensions": asked, "native": native, "matryoshka": matryoshka}
+
+
+class FormatsRefused(ValueError):
+    """A number that is no set of formats.
+
+    details  what was asked for, and the set of all
+    """
+
+    def __init__(self, formats: int) -> None:
+        super().__init__(f"{formats} is no set of formats")
+        self.details = {"formats": formats, "all": 2 ** len(FORMATS) - 1}
+
+
+def read_formats(formats: int) -> tuple[str, ...]:
+    """The names in a set of formats, as the tensor FORMATS holds it.
+
+    Raises: FormatsRefused for a bit that stands for nothing, and for the empty set.
+    """
+    if not 0 < formats < 2 ** len(FORMATS):
+        raise FormatsRefused(formats)
+    return tuple(name for bit, name in enumerate(FORMATS) if formats >> bit & 1)
 
 
 def resolve_dimensions(asked: int, native: int, matryoshka: bool) -> int:
@@ -65,14 +92,40 @@ def int8_scale(dimensions: int) -> float:
 
 def to_int8(unit: Floats) -> NDArray[np.int8]:
     """Scaled, clamped to -128..127, truncated toward zero: (N, d) → (N, d)."""
-    scaled = unit.astype(np.float64) * int8_scale(unit.shape[1])
-    return np.trunc(np.clip(scaled, -128, 127)).astype(np.int8)
+    numbers = np.empty(unit.shape, np.int8)
+    for rows in _blocks(*unit.shape):
+        scaled = _scale(unit[rows])
+        numbers[rows] = np.clip(scaled.astype(np.int16), -128, 127)
+    return numbers
 
 
 def to_uint8(unit: Floats) -> NDArray[np.uint8]:
     """Scaled, moved by 128, clamped to 0..255, rounded down: (N, d) → (N, d)."""
-    scaled = unit.astype(np.float64) * int8_scale(unit.shape[1]) + 128
-    return np.floor(np.clip(scaled, 0, 255)).astype(np.uint8)
+    numbers = np.empty(unit.shape, np.uint8)
+    for rows in _blocks(*unit.shape):
+        moved = _scale(unit[rows])
+        moved += 128
+        numbers[rows] = np.clip(moved.astype(np.int16), 0, 255)
+    return numbers
+
+
+def _blocks(count: int, dimensions: int) -> Iterator[slice]:
+    """Slices of (N, d) of at most BLOCK_NUMBERS, or of one row."""
+    size = max(BLOCK_NUMBERS // dimensions, 1)
+    return (slice(start, start + size) for start in range(0, count, size))
+
+
+def _scale(unit: Floats) -> NDArray[np.float64]:
+    """The components of unit vectors on the int8 scale, before they are clamped.
+
+    They are far within int16, for however many dimensions there are. Truncated to it first and
+    clamped then they are what they would be the other way round, as the bounds are integers, and
+    integers are clamped in a fifth of the time. Truncating rounds up what is negative, which in
+    uint8 becomes 0 either way.
+    """
+    scaled = unit.astype(np.float64)
+    scaled *= int8_scale(unit.shape[1])
+    return scaled
 
 
 def to_ubinary(embeddings: Floats) -> NDArray[np.uint8]:
@@ -96,7 +149,7 @@ def quantize(
     embeddings  (N, D) float32, as the encoder pools them
     dimensions  d, 1..D
     normalized  whether FLOAT and FLOAT16 have length 1; the others do not depend on it
-    formats     names out of FLOAT FLOAT16 INT8 UINT8 BINARY UBINARY, and WIDTH
+    formats     names out of FORMATS, and WIDTH
     returns     format → (N, d) or (N, ⌈d/8⌉); WIDTH → (1,) int32, d
 
     Raises: FloatingPointError if an embedding is not finite.
@@ -104,13 +157,16 @@ def quantize(
     cut = truncate_dimensions(embeddings, dimensions)
     if not np.isfinite(cut).all():
         raise FloatingPointError("an embedding is not finite")
-    unit = normalize(cut)
-    given = unit if normalized else cut
+    unit = cache(lambda: normalize(cut))  # which the bits do without
+
+    def given() -> Floats:
+        return unit() if normalized else cut
+
     makers: dict[str, Callable[[], NDArray[Any]]] = {
-        "FLOAT": lambda: np.ascontiguousarray(given, dtype=np.float32),
-        "FLOAT16": lambda: given.astype(np.float16),
-        "INT8": lambda: to_int8(unit),
-        "UINT8": lambda: to_uint8(unit),
+        "FLOAT": lambda: np.ascontiguousarray(given(), dtype=np.float32),
+        "FLOAT16": lambda: given().astype(np.float16),
+        "INT8": lambda: to_int8(unit()),
+        "UINT8": lambda: to_uint8(unit()),
         "BINARY": lambda: to_binary(cut),
         "UBINARY": lambda: to_ubinary(cut),
         "WIDTH": lambda: np.array([cut.shape[1]], dtype=np.int32),

@@ -78,6 +78,7 @@ class Ensemble:
     mismatch    what in its tensors is not as expected, empty if nothing
     edition     the version that answers; empty where that is not known
     tritons     that serve it so
+    takes_formats  whether it can be told which formats to compute
     """
 
     name: str
@@ -86,6 +87,7 @@ class Ensemble:
     mismatch: str = ""
     edition: str = ""
     tritons: int = 1
+    takes_formats: bool = False
 
     def of_edition(self, edition: str) -> "Ensemble":
         return replace(self, edition=edition) if edition else self

@@ -72,8 +72,13 @@ def _number(version: str) -> int:
 def read_config(config: model_config_pb2.ModelConfig) -> Ensemble:
     """An ensemble as its ModelConfig message describes it."""
     parameters = {key: value.string_value for key, value in config.parameters.items()}
-    mismatch = tensors.find_mismatch(_declared(config.input), _declared(config.output))
-    return Ensemble(config.name, parameters=parameters, mismatch=mismatch)
+    inputs = _declared(config.input)
+    return Ensemble(
+        config.name,
+        parameters=parameters,
+        mismatch=tensors.find_mismatch(inputs, _declared(config.output)),
+        takes_formats=tensors.FORMATS.name in inputs,
+    )
 
 
 def _declared(
@@ -104,6 +109,7 @@ def build_request(call: EmbeddingCall, chunk: Sequence[int]) -> service_pb2.Mode
             tensors.pack_int32(tensors.TRUNCATION_CODES[call.truncation]),
             tensors.pack_dimensions(call.dimensions),
             tensors.pack_bool(call.normalized),
+            tensors.pack_formats(call.number_formats),
         ],
     )
 
@@ -126,8 +132,17 @@ def _outputs(number_formats: tuple[NumberFormat, ...]) -> list[Message]:
 
 
 _OPTIONS = [
-    _input(tensor, 1) for tensor in (tensors.TRUNCATION, tensors.DIMENSIONS, tensors.NORMALIZED)
+    _input(tensor, 1)
+    for tensor in (tensors.TRUNCATION, tensors.DIMENSIONS, tensors.NORMALIZED, tensors.FORMATS)
 ]
+
+
+def drop_formats(request: service_pb2.ModelInferRequest) -> bool:
+    """Makes of a request one for a repository of an older export; whether it was none before."""
+    if request.inputs[-1].name != tensors.FORMATS.name:
+        return False
+    del request.inputs[-1], request.raw_input_contents[-1]
+    return True
 
 
 def read_answer(

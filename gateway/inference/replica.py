@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -14,6 +15,7 @@ from gateway.inference.embedder import CPU_TOKENS, Ensemble, State, TritonState
 from gateway.inference.messages import (
     Message,
     build_request,
+    drop_formats,
     probing,
     read_answer,
     read_config,
@@ -21,8 +23,9 @@ from gateway.inference.messages import (
     read_states,
 )
 from gateway.inference.names import folder_of_step
-from gateway.inference.rpc_errors import map_rpc_errors
+from gateway.inference.rpc_errors import is_about_formats, map_rpc_errors
 from gateway.inference.windows import Load, Window, Windows
+from gateway.telemetry.timeline import Metadata
 
 # Seconds; questions about the repository are answered from memory.
 ASK_TIMEOUT_SECONDS = 1.0
@@ -210,9 +213,34 @@ class Replica:
         """
         call, sent_at = probing(ensemble), self._clock()
         with map_rpc_errors(call):
-            answer = await self.stub.ModelInfer(build_request(call, [0]), timeout=timeout_seconds)
+            answer = await self.infer(build_request(call, [0]), timeout_seconds)
         read_answer(answer, call, 1)
         self.note_answer(ensemble, answer.model_version, sent_at)
+
+    async def infer(
+        self, request: Message, timeout_seconds: float, metadata: Metadata | None = None
+    ) -> Message:
+        """The answer to a ModelInferRequest, without its FORMATS where the model takes none.
+
+        Whether it does is known since the last look. A model that was replaced by an older edition
+        since then refuses the tensor before it does anything, and is asked once more.
+
+        Raises: grpc.RpcError.
+        """
+        if not self._takes_formats(request.model_name):
+            drop_formats(request)
+        try:
+            return await self.stub.ModelInfer(request, timeout=timeout_seconds, metadata=metadata)
+        except grpc.RpcError as error:
+            if not is_about_formats(error) or not drop_formats(request):
+                raise
+        if described := self.ensembles.get(request.model_name):
+            self.ensembles[request.model_name] = replace(described, takes_formats=False)
+        return await self.stub.ModelInfer(request, timeout=timeout_seconds, metadata=metadata)
+
+    def _takes_formats(self, ensemble: str) -> bool:
+        described = self.ensembles.get(ensemble)
+        return described is not None and described.takes_formats
 
     async def is_live(self) -> bool:
         """Whether its process answers at all, busy or not.

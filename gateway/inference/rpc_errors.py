@@ -59,6 +59,9 @@ TOKENIZER = "tokenizer"
 MAX_REASON_CHARACTERS = 300
 # Of a model that is unloaded, and of every model of a Triton that ends.
 STOPPED = "scheduler for model has stopped"
+# core/src/infer_request.cc, InferenceRequest::Normalize: "expected 4 inputs but got 5 inputs for
+# model 'm'. Got input(s) ['DIMENSIONS','FORMATS', …", which names inputs in quotes.
+NO_FORMATS = "'FORMATS'"
 # What a step refuses because of what the caller asked for; a report in JSON follows.
 INPUT_TOO_LONG = "INPUT_TOO_LONG"
 DIMENSIONS_REFUSED = "DIMENSIONS_REFUSED"
@@ -100,6 +103,13 @@ def classify(code: grpc.StatusCode, details: str) -> type[UpstreamError]:
         if code == other and text in details:
             return kind
     return ERRORS_BY_CODE[code]
+
+
+def is_about_formats(error: grpc.RpcError) -> bool:
+    """Whether a Triton refuses the tensor FORMATS, as its model has none."""
+    return error.code() == grpc.StatusCode.INVALID_ARGUMENT and NO_FORMATS in (
+        error.details() or ""
+    )
 
 
 def cut_texts(details: str) -> str:

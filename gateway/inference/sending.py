@@ -73,9 +73,7 @@ class Sending:
             inference = call.timeline.infer(replica.address, len(self._chunk), tokens)
             with inference, map_rpc_errors(call):
                 request = build_request(call, self._chunk)
-                answer = await replica.stub.ModelInfer(
-                    request, timeout=LOST_SECONDS, metadata=inference.metadata
-                )
+                answer = await replica.infer(request, LOST_SECONDS, inference.metadata)
             replica.note_answer(call.ensemble, answer.model_version, attempt.sent_at)
             inference.tokens = count_tokens(answer)
             self._fleet.embedded[(call.model,)] += inference.tokens

@@ -4,7 +4,7 @@ The table is that of model_repository/README.md; a test compares it with the exp
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,9 @@ TEXT = Tensor("TEXT", "BYTES", (-1,))  # [N]
 TRUNCATION = Tensor("TRUNCATION", "INT32", (1,))
 DIMENSIONS = Tensor("DIMENSIONS", "INT32", (1,))
 NORMALIZED = Tensor("NORMALIZED", "BOOL", (1,))
-INPUTS = (TEXT, TRUNCATION, DIMENSIONS, NORMALIZED)
+FORMATS = Tensor("FORMATS", "INT32", (1,))
+# Repositories of older exports have no FORMATS, and compute every format for every call.
+INPUTS = (TEXT, TRUNCATION, DIMENSIONS, NORMALIZED, FORMATS)
 
 TOKEN_COUNT = Tensor("TOKEN_COUNT", "INT32", (-1,))  # [N]
 EMBEDDINGS: dict[NumberFormat, Tensor] = {
@@ -44,6 +46,10 @@ OUTPUTS = (*EMBEDDINGS.values(), TOKEN_COUNT, WIDTH)
 NATIVE_DIMENSIONS = 0  # of DIMENSIONS, where nothing is to be cut
 # What cannot be allowed is sent as a number that is none either, for the model to refuse.
 _LEAST_DIMENSIONS, _MOST_DIMENSIONS = -1, 2**31 - 1
+# Bits of FORMATS.
+FORMAT_CODES: dict[NumberFormat, int] = {
+    number_format: 1 << bit for bit, number_format in enumerate(EMBEDDINGS)
+}
 TRUNCATION_CODES: dict[Truncation, int] = {"end": 0, "start": 1, "none": 2}
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -89,6 +95,11 @@ def pack_dimensions(asked: int | None) -> bytes:
     return pack_int32(min(asked, _MOST_DIMENSIONS) if asked > 0 else _LEAST_DIMENSIONS)
 
 
+def pack_formats(number_formats: Iterable[NumberFormat]) -> bytes:
+    """FORMATS of a call that wants these."""
+    return pack_int32(sum(FORMAT_CODES[number_format] for number_format in set(number_formats)))
+
+
 def pack_bool(flag: bool) -> bytes:
     return b"\x01" if flag else b"\x00"
 
@@ -109,13 +120,14 @@ def find_mismatch(
 
     inputs, outputs  name → (datatype, dims) as declared
 
-    Inputs must be exactly ours. Outputs may be more than ours, and may state d instead of -1.
+    Inputs must be exactly ours, FORMATS apart, which may be missing. Outputs may be more than ours,
+    and may state d instead of -1.
     """
     missing = [tensor.name for tensor in OUTPUTS if tensor.name not in outputs]
     if missing:
         return f"output {missing[0]} is missing"
     expected = {tensor.name: (tensor.datatype, tensor.dims) for tensor in INPUTS}
-    if dict(inputs) != expected:
+    if {FORMATS.name: expected[FORMATS.name], **inputs} != expected:
         return f"inputs are {dict(inputs)}, expected {expected}"
     for tensor in OUTPUTS:
         datatype, dims = outputs[tensor.name]

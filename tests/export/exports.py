@@ -1,6 +1,7 @@
 """Exports without a checkpoint: every file of a model but the large ones, which are a word."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +26,13 @@ def stage(staged: Path, serving: Serving, weights: str = "weights") -> Manifest:
     write_step_configs(staged, SPEC, serving, windows=True)
     edition = seal(staged)
     folders = assemble(staged, SPEC, serving, revision="abc", edition=edition)
+    return write_manifest_of(staged, serving, edition, folders)
+
+
+def write_manifest_of(
+    staged: Path, serving: Serving, edition: str, folders: Sequence[str]
+) -> Manifest:
+    """The manifest of staged folders, by which their steps are checked."""
     manifest = Manifest(
         request={"serving": json.loads(json.dumps(asdict(serving)))},
         revision="abc",

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
+from export import repository
 from export.checkpoint import ModelSpec
 from export.errors import UnsupportedModel
 from export.repository import (
@@ -21,6 +22,7 @@ from export.repository import (
     tokenizer_config,
 )
 from export.serving import Serving
+from export.steps.quantization import FORMATS, read_formats
 from gateway.inference import tensors
 from gateway.inference.catalogue import ServedModel, describe
 from gateway.inference.messages import read_config
@@ -111,6 +113,24 @@ def test_the_gateway_expects_the_ensemble_that_is_exported() -> None:
 
     assert set(tensors.INPUTS) == {declared(tensor) for tensor in ensemble.input}
     assert set(tensors.OUTPUTS) == {declared(tensor) for tensor in ensemble.output}
+
+
+def test_everybody_means_the_same_formats() -> None:
+    """The bits as the quantize step reads them, as the gateway sends them, as they are written."""
+    names = {tensors.EMBEDDINGS[one].name: code for one, code in tensors.FORMAT_CODES.items()}
+    assert names == {
+        name: code for name in FORMATS for code in names.values() if read_formats(code) == (name,)
+    }
+    assert list(names) == list(repository.FORMATS)
+    written = ", ".join(f"`{name}` {code}" for name, code in names.items())
+    assert written in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_only_formats_may_be_left_out() -> None:
+    """Who asks an ensemble without it gets what he got before there was such a tensor."""
+    for step, config in CONFIGS.items():
+        optional = {tensor.name for tensor in config.input if tensor.optional}
+        assert optional == ({"FORMATS"} if step in ("ensemble", "quantize") else set())
 
 
 PROMPTS = (("b", 'say: "bread"\n'), ("a", "\u67e5\u8be2\uff1a"), ("none", ""))

@@ -1,8 +1,9 @@
-"""Triton's quantize step: EMBEDDING, DIMENSIONS, NORMALIZED → every format, WIDTH."""
+"""Triton's quantize step: EMBEDDING, DIMENSIONS, NORMALIZED, FORMATS → those formats, WIDTH."""
 
 from __future__ import annotations  # Triton's requests have a type only while it serves
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ from numpy.typing import NDArray
 
 check_step(Path(__file__).parent, "quantize")  # before anything else of this folder runs
 
-from quantization import DimensionsRefused, quantize, resolve_dimensions  # noqa: E402
+from quantization import (  # noqa: E402
+    DimensionsRefused,
+    FormatsRefused,
+    quantize,
+    read_formats,
+    resolve_dimensions,
+)
 
 
 class TritonPythonModel:
@@ -31,6 +38,9 @@ class TritonPythonModel:
         except DimensionsRefused as error:
             message = f"DIMENSIONS_REFUSED {json.dumps(error.details)}"
             return _failure(message, pb_utils.TritonError.INVALID_ARG)
+        except FormatsRefused as error:
+            message = f"FORMATS_REFUSED {json.dumps(error.details)}"
+            return _failure(message, pb_utils.TritonError.INVALID_ARG)
         except FloatingPointError as error:
             return _failure(f"NOT_FINITE {error}", pb_utils.TritonError.INTERNAL)
         except Exception as error:  # one bad request must not fail its neighbours
@@ -44,7 +54,19 @@ class TritonPythonModel:
             for name in ("EMBEDDING", "DIMENSIONS", "NORMALIZED")
         )
         d = resolve_dimensions(int(dimensions[0]), embeddings.shape[1], self.matryoshka)
-        return quantize(embeddings, d, bool(normalized[0]), request.requested_output_names())
+        return quantize(embeddings, d, bool(normalized[0]), _wanted(request))
+
+
+def _wanted(request: pb_utils.InferenceRequest) -> Iterable[str]:
+    """The outputs to compute.
+
+    FORMATS is optional. Without it they are those that the request names, and an ensemble names
+    all of them, whatever its own client wants.
+    """
+    formats = pb_utils.get_input_tensor_by_name(request, "FORMATS")
+    if formats is None:
+        return request.requested_output_names()
+    return (*read_formats(int(formats.as_numpy()[0])), "WIDTH")
 
 
 def _failure(message: str, code: int) -> pb_utils.InferenceResponse:

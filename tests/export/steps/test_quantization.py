@@ -7,12 +7,15 @@ import pytest
 from numpy.typing import NDArray
 
 from export.steps.quantization import (
+    FORMATS,
     NATIVE,
     DimensionsRefused,
     Floats,
+    FormatsRefused,
     int8_scale,
     normalize,
     quantize,
+    read_formats,
     resolve_dimensions,
     to_binary,
     to_int8,
@@ -21,7 +24,7 @@ from export.steps.quantization import (
 )
 
 UNIT = np.array([[0.5, -0.5, 0.25, -0.25, 0.5, -0.25, 0.25, 0.0]], dtype=np.float32)
-ALL_FORMATS = ("FLOAT", "FLOAT16", "INT8", "UINT8", "BINARY", "UBINARY")
+ALL_FORMATS = FORMATS
 
 
 def some_embeddings(rows: int, dimensions: int) -> Floats:
@@ -105,6 +108,49 @@ def test_uint8_rounds_down_where_int8_rounds_toward_zero() -> None:
     assert {0, -1} == set(np.unique(difference).tolist())
 
 
+def reference_int8(unit: Floats) -> NDArray[np.int8]:
+    """As docs/contract.md says it, in its order."""
+    scaled = unit.astype(np.float64) * int8_scale(unit.shape[1])
+    return np.trunc(np.clip(scaled, -128, 127)).astype(np.int8)
+
+
+def reference_uint8(unit: Floats) -> NDArray[np.uint8]:
+    scaled = unit.astype(np.float64) * int8_scale(unit.shape[1]) + 128
+    return np.floor(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def assert_integers(unit: Floats) -> None:
+    np.testing.assert_array_equal(reference_int8(unit), to_int8(unit))
+    np.testing.assert_array_equal(reference_uint8(unit), to_uint8(unit))
+
+
+@pytest.mark.parametrize("dimensions", [*range(1, 66), 127, 384, 1000, 1024, 4096, 16384, 20000])
+def test_integers_are_those_of_the_contract_at_every_boundary(dimensions: int) -> None:
+    """Where a number is truncated or clamped, and the floats beside that."""
+    bounds = np.arange(-130, 131) / int8_scale(dimensions)
+    exact = bounds.astype(np.float32)
+    beside = [exact, np.nextafter(exact, np.float32(2)), np.nextafter(exact, np.float32(-2))]
+    ends = np.array([-1, -0.0, 0, 1, 1e-45, -1e-45], dtype=np.float32)
+    numbers = np.concatenate([*beside, ends])
+    numbers = numbers[np.abs(numbers) <= 1]  # of unit vectors
+
+    assert_integers(np.resize(numbers, (-(-len(numbers) // dimensions), dimensions)))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 41, 42, 43, 100])
+def test_integers_are_those_of_the_contract_in_every_block(rows: int) -> None:
+    assert_integers(normalize(some_embeddings(rows, 384)))
+
+
+@pytest.mark.parametrize("scale", [1e-45, 1e-30, 1e-12, 1, 1e18, 1e30, 3e38])
+def test_integers_of_embeddings_of_any_length_are_those_of_the_contract(scale: float) -> None:
+    embeddings = np.clip(some_embeddings(50, 24), -1, 1) * np.float32(scale)
+
+    assert np.isfinite(embeddings).all()
+    with np.errstate(over="ignore"):
+        assert_integers(normalize(embeddings))
+
+
 @pytest.mark.parametrize("normalized", [True, False])
 def test_integers_and_bits_do_not_depend_on_normalized(normalized: bool) -> None:
     embeddings = some_embeddings(4, 64)
@@ -148,6 +194,23 @@ def test_an_embedding_too_short_to_be_measured_is_not_blown_up() -> None:
 
 def test_only_the_asked_formats_are_computed() -> None:
     assert ["INT8", "FLOAT"] == list(quantize(some_embeddings(1, 8), 8, True, ["INT8", "FLOAT"]))
+
+
+def test_a_set_of_formats_is_read_by_its_bits() -> None:
+    for formats in range(1, 64):
+        named = [
+            name for bit, name in enumerate(ALL_FORMATS) if format(formats, "06b")[5 - bit] == "1"
+        ]
+        assert named == list(read_formats(formats))
+
+
+@pytest.mark.parametrize("formats", [0, 64, 65, -1, 2**31 - 1])
+def test_what_is_no_set_of_formats_is_refused(formats: int) -> None:
+    with pytest.raises(FormatsRefused) as caught:
+        read_formats(formats)
+
+    assert {"formats": formats, "all": 63} == caught.value.details
+    assert f"{formats} is no set of formats" == str(caught.value)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

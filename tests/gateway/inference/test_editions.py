@@ -9,9 +9,7 @@ from gateway import Settings, create_app
 from gateway.errors import (
     ModelReplaced,
 )
-from tests.fakes import (
-    MODEL,
-)
+from tests.fakes import ENSEMBLE, MODEL, older
 from tests.gateway.inference.pairs import calls_of, of_edition, pair_of
 from tests.gateway.inference.test_triton import MANY, call_for, wait_until
 from tests.gateway.telemetry.conftest import client_of
@@ -29,6 +27,18 @@ async def test_a_call_is_of_one_edition_while_tritons_serve_two() -> None:
         repository = await pair.embedder.repository()
     listed = [(one.edition, one.parameters["revision"]) for one in repository.ensembles]
     assert [("7", "aaa"), ("8", "bbb")] == listed
+
+
+async def test_one_triton_knows_formats_and_the_other_does_not() -> None:
+    async with pair_of(of_edition("7", "aaa"), of_edition("7", "aaa")) as pair:
+        older(pair.tritons[1].configs[ENSEMBLE])
+        await pair.embedder.repository()
+        for triton in pair.tritons:
+            triton.requests.clear()
+        for _ in range(4):  # they take turns
+            await pair.embed()
+        sizes = [[len(request.inputs) for request in triton.requests] for triton in pair.tritons]
+    assert [[5, 5], [4, 4]] == sizes
 
 
 async def test_a_call_of_an_edition_that_is_gone_gets_the_other() -> None:

@@ -41,6 +41,7 @@ def test_the_table_is_that_of_the_repository() -> None:
         "TRUNCATION": ("INT32", (1,)),
         "DIMENSIONS": ("INT32", (1,)),
         "NORMALIZED": ("BOOL", (1,)),
+        "FORMATS": ("INT32", (1,)),
     }
     outputs = {tensor.name: (tensor.datatype, tensor.dims) for tensor in tensors.OUTPUTS}
     assert outputs == {
@@ -54,6 +55,12 @@ def test_the_table_is_that_of_the_repository() -> None:
         "WIDTH": ("INT32", (1,)),
     }
     assert {"end": 0, "start": 1, "none": 2} == tensors.TRUNCATION_CODES
+    codes = {"float": 1, "float16": 2, "int8": 4, "uint8": 8, "binary": 16, "ubinary": 32}
+    assert codes == tensors.FORMAT_CODES
+
+
+def test_formats_are_a_set() -> None:
+    assert b"\x24\0\0\0" == tensors.pack_formats(("ubinary", "int8", "ubinary"))
 
 
 @pytest.mark.parametrize(
@@ -91,11 +98,20 @@ def test_a_fitting_ensemble_has_no_mismatch(changes: list[tuple[str, object]]) -
     assert tensors.find_mismatch(*declared(*changes)) == ""
 
 
+def test_an_ensemble_of_an_older_export_has_no_mismatch() -> None:
+    inputs, outputs = declared()
+    del inputs["FORMATS"]
+    assert tensors.find_mismatch(inputs, outputs) == ""
+    del inputs["NORMALIZED"]
+    assert "NORMALIZED" in tensors.find_mismatch(inputs, outputs)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         (("TEXT", ("BYTES", (-1, 1))), "TEXT"),
         (("DIMENSIONS", ("INT64", (1,))), "DIMENSIONS"),
+        (("FORMATS", ("INT64", (1,))), "FORMATS"),
         (("FLOAT", ("FP16", (-1, -1))), "FLOAT"),
         (("INT8", ("INT8", (-1,))), "INT8"),
     ],

@@ -39,6 +39,7 @@ from tests.fakes import (
     FakeTriton,
     declare_ensemble,
     embed_raw,
+    older,
     quantize,
     roomy_ledger,
     serve_triton,
@@ -108,6 +109,62 @@ async def test_only_the_outputs_wanted_are_named(
     await embedder.embed(call_for(b"x", number_formats=("int8", "ubinary")))
     names = [output.name for output in triton.requests[0].outputs]
     assert names == ["INT8", "UBINARY", "TOKEN_COUNT", "WIDTH"]
+
+
+async def test_triton_is_told_which_formats_to_compute(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    await embedder.repository()
+    await embedder.embed(call_for(b"x", number_formats=("int8", "ubinary")))
+    request = triton.requests[-1]
+    assert ("FORMATS", "INT32", [1]) == (
+        request.inputs[-1].name,
+        request.inputs[-1].datatype,
+        list(request.inputs[-1].shape),
+    )
+    assert b"\x24\0\0\0" == request.raw_input_contents[-1]
+
+
+async def test_a_repository_of_an_older_export_is_asked_as_before(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    triton.configs[ENSEMBLE] = older(declare_ensemble())
+    (ensemble,) = (one for one in (await embedder.repository()).ensembles if one.name == ENSEMBLE)
+    assert not ensemble.mismatch
+    await embedder.probe(ENSEMBLE)
+    await embedder.embed(call_for(*MANY))
+    for request in triton.requests:
+        assert ["TEXT", "TRUNCATION", "DIMENSIONS", "NORMALIZED"] == [
+            tensor.name for tensor in request.inputs
+        ]
+        assert 4 == len(request.raw_input_contents)
+
+
+async def test_a_model_is_replaced_by_an_older_export_and_back_and_no_call_fails(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    await embedder.repository()
+    await wait_until(lambda: embedder.ready_tritons() == 1)
+    triton.requests.clear()
+    triton.configs[ENSEMBLE] = older(declare_ensemble())
+    for _ in range(2):
+        await embedder.embed(call_for(b"x", number_formats=("int8",)))
+    assert [5, 4, 4] == [len(request.inputs) for request in triton.requests]  # refused once
+    triton.configs[ENSEMBLE] = declare_ensemble()
+    await embedder.embed(call_for(b"x", number_formats=("int8",)))
+    await embedder.repository()
+    await embedder.embed(call_for(b"x", number_formats=("int8",)))
+    assert [4, 5] == [len(request.inputs) for request in triton.requests[-2:]]
+
+
+async def test_a_request_that_is_refused_for_something_else_is_not_sent_again(
+    embedder: TritonEmbedder, triton: FakeTriton
+) -> None:
+    await embedder.repository()
+    triton.failure = grpc.StatusCode.INVALID_ARGUMENT, 'FORMATS_REFUSED {"formats": 64}'
+    with pytest.raises(ContractMismatch):
+        await embedder.embed(call_for(b"x"))
+    assert 1 == len(triton.requests)
 
 
 @pytest.mark.parametrize("dimensions", [1024, 13, 1])
@@ -559,7 +616,7 @@ async def test_an_answer_of_another_shape_is_refused(
 
 async def test_the_repository_tells_what_is_served(embedder: TritonEmbedder) -> None:
     repository = await embedder.repository()
-    ours = Ensemble(ENSEMBLE, "ready", PARAMETERS, edition=EDITION)
+    ours = Ensemble(ENSEMBLE, "ready", PARAMETERS, edition=EDITION, takes_formats=True)
     assert [ours, Ensemble(STEP, edition=EDITION)] == repository.ensembles
 
 
