@@ -1,5 +1,6 @@
 """The gateway on a socket: the app, what it asks Triton with, and uvicorn around it."""
 
+import gc
 import logging
 import os
 import signal
@@ -24,6 +25,9 @@ from gateway.rest.operations import AccompaniedServer, OperationsServer
 from gateway.rest.patience import Patience
 from gateway.settings import Settings
 from gateway.telemetry.tracing import open_tracing
+
+# That came and stayed, before Python's collector looks for cycles; its own choice is 700.
+COLLECT_OBJECTS = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +73,17 @@ def open_operations(settings: Settings) -> list[socket.socket]:
     return open_listeners(settings.operations_host or settings.host, settings.operations_port)
 
 
+def spare_the_collector() -> None:
+    """Lets Python's collector of cycles pass over all that is there now, and come less often.
+
+    A call leaves it nothing, and what was imported stays; looking through that again and again
+    takes 20 us of a call.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_OBJECTS)
+
+
 def serve(
     app: Starlette,
     settings: Settings,
@@ -109,6 +124,7 @@ def serve(
     for listener in operations:
         logger.info("operations on %s port %d", *listener.getsockname()[:2])
     beside = OperationsServer(create_operations(app), operations)
+    spare_the_collector()
     with suppress(KeyboardInterrupt):
         AccompaniedServer(beside, config, stopping, settings.drain_seconds, tls).run(
             sockets=listeners

@@ -1,5 +1,6 @@
 """python -m gateway: what it says when it cannot start, and that it serves."""
 
+import gc
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from gateway.__main__ import main
+from gateway.server import COLLECT_OBJECTS, spare_the_collector
 
 
 def test_without_a_key_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,3 +70,14 @@ def test_it_serves_before_triton_is_up_and_ends_in_peace(
         assert httpx.get(f"{url}/health/ready").status_code == 503
         process.send_signal(sent)
         assert process.wait(timeout=10) == 0
+
+
+def test_the_collector_of_cycles_passes_over_what_was_imported() -> None:
+    before = gc.get_threshold()
+    try:
+        spare_the_collector()
+        assert gc.get_freeze_count() > 10_000
+        assert gc.get_threshold()[0] == COLLECT_OBJECTS
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
