@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access.key_source import KeySource
 from gateway.access.ledger import Ledger
@@ -188,7 +188,21 @@ def _health_routes() -> list[Route]:
 
 def _versioned(path: str, endpoint: Endpoint, method: str = "GET") -> list[Route]:
     """The path with and without /v1."""
-    return [Route(prefix + path, endpoint, methods=[method]) for prefix in ("/v1", "")]
+    return [
+        Route(prefix + path, Direct(endpoint), methods=[method], name=endpoint.__name__)
+        for prefix in ("/v1", "")
+    ]
+
+
+class Direct:
+    """An endpoint without the layer that Starlette puts around it for handlers of exceptions."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def _told_routes(app: Starlette) -> list[str]:

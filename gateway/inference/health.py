@@ -6,9 +6,9 @@ failure that may lie in a text is no evidence against a model, it only makes a p
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Protocol
 
 from gateway.errors import (
@@ -53,13 +53,6 @@ class _State:
     trouble: str = "was not asked yet"
 
 
-@dataclass(slots=True)
-class Noting:
-    """Of one call; what was kept from earlier calls is no answer of Triton's."""
-
-    is_answer: bool = True
-
-
 class Health:
     """The health of models, by the names of their ensembles.
 
@@ -79,17 +72,9 @@ class Health:
         state = self._state(ensemble)
         return self._clock() - state.answered_at if state.trouble == SILENT else 0.0
 
-    @contextmanager
-    def noting(self, ensemble: str) -> Iterator["Noting"]:
+    def noting(self, ensemble: str) -> "Noting":
         """Notes what comes of a call; one that is cancelled says nothing."""
-        noting = Noting()
-        try:
-            yield noting
-        except UpstreamError as error:
-            self._note_failure(ensemble, error)
-            raise
-        if noting.is_answer:
-            self._note_answer(ensemble)
+        return Noting(self, ensemble)
 
     async def probe(self, probed: Probed, ensembles: Iterable[str]) -> None:
         """Asks those of the models for which it is time, side by side."""
@@ -107,13 +92,13 @@ class Health:
         except UpstreamError as error:
             self._note_trouble(ensemble, f"fails: {error.message}")
         else:
-            self._note_answer(ensemble)
+            self.note_answer(ensemble)
 
-    def _note_answer(self, ensemble: str) -> None:
+    def note_answer(self, ensemble: str) -> None:
         now = self._clock()
         self._states[ensemble] = _State(now, due_at=now + FRESH_SECONDS, trouble="")
 
-    def _note_failure(self, ensemble: str, error: UpstreamError) -> None:
+    def note_failure(self, ensemble: str, error: UpstreamError) -> None:
         if isinstance(error, ModelReplaced):
             return  # both editions answered
         if isinstance(error, TritonUnavailable):
@@ -134,3 +119,31 @@ class Health:
         """A model that was never asked is due at once."""
         now = self._clock()
         return self._states.setdefault(ensemble, _State(answered_at=now, due_at=now))
+
+
+class Noting:
+    """Of one call.
+
+    is_answer  whether Triton was asked: what was kept from earlier calls says nothing of it
+    """
+
+    __slots__ = ("_ensemble", "_health", "is_answer")
+
+    def __init__(self, health: Health, ensemble: str) -> None:
+        self.is_answer = True
+        self._health = health
+        self._ensemble = ensemble
+
+    def __enter__(self) -> "Noting":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, UpstreamError):
+            self._health.note_failure(self._ensemble, error)
+        elif error is None and self.is_answer:
+            self._health.note_answer(self._ensemble)

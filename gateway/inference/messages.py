@@ -173,7 +173,7 @@ def count_tokens(answer: service_pb2.ModelInferResponse) -> int:
     """Tokens that the tokenizer found, 0 in an answer that does not say."""
     for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=False):
         if output.name == tensors.TOKEN_COUNT.name:
-            return int(np.frombuffer(raw, tensors.DTYPES[tensors.TOKEN_COUNT.datatype]).sum())
+            return sum(np.frombuffer(raw, tensors.DTYPES[tensors.TOKEN_COUNT.datatype]).tolist())
     return 0
 
 

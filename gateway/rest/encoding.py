@@ -1,6 +1,7 @@
 """Arrays → what JSON holds, for every `encoding_format`; no Python loop touches a number."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -33,7 +34,8 @@ def number_format_of(encoding_format: Format) -> NumberFormat:
     return "float" if encoding_format == "base64" else encoding_format
 
 
-def number_formats_of(formats: Iterable[Format]) -> tuple[NumberFormat, ...]:
+@lru_cache
+def number_formats_of(formats: tuple[Format, ...]) -> tuple[NumberFormat, ...]:
     """The arrays needed for the formats, each once, in the order of first need."""
     return tuple(dict.fromkeys(number_format_of(encoding_format) for encoding_format in formats))
 

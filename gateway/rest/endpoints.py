@@ -3,8 +3,9 @@
 import asyncio
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from importlib.resources import files
 
@@ -93,17 +94,17 @@ async def create_embeddings(request: Request) -> Response:
     key = _authorize(request)
     gateway.limits.refuse_used_up(key)
     entry = gateway.ledger.open(Caller(key.digest, request.client))
-    request.state.exits.callback(entry.close)
+    request.state.exits.append(entry.close)
     async with asyncio.timeout(gateway.settings.timeout_seconds):
-        call, model, formats = await _receive(request, entry)
+        call, model, formats = await _receive(gateway, request, entry)
         call.timeline.ended("read")
-        charge = await _charge(request, call)
+        charge = await _charge(gateway, request, call)
         with charge:
-            embeddings = await run_unless_hung_up(request, _embed(request, call, formats))
+            embeddings = await run_unless_hung_up(request, _embed(gateway, request, call, formats))
     gateway.estimates.learn(
         (model.ensemble, entry.caller.key), call.texts, embeddings.token_counts, model.max_length
     )
-    tokens = int(embeddings.token_counts.sum())
+    tokens = sum(embeddings.token_counts.tolist())
     charge.settle(tokens)
     gateway.metrics.texts(model.id).inc(len(call.texts))
     gateway.metrics.tokens(model.id).inc(tokens)
@@ -114,7 +115,7 @@ async def create_embeddings(request: Request) -> Response:
         tokens=tokens,
         normalized=call.normalized,
         dimensions=embeddings.dimensions,
-        dict_object=_dict_object(request),
+        dict_object=_dict_object(gateway, request, formats),
     )
     call.timeline.ended("encode")
     body = render_response(response)
@@ -126,10 +127,9 @@ async def create_embeddings(request: Request) -> Response:
 
 
 async def _receive(
-    request: Request, entry: Entry
+    gateway: Gateway, request: Request, entry: Entry
 ) -> tuple[EmbeddingCall, ServedModel, tuple[Format, ...]]:
     """What the body asks for: the call, its model, the formats. The texts as sent end here."""
-    gateway = _gateway(request)
     vocabulary, max_bytes = gateway.vocabulary, gateway.settings.max_body_bytes
     asked = parse_request(
         await read_body(request, max_bytes, entry.hold),
@@ -142,20 +142,20 @@ async def _receive(
         asked = replace(asked, texts=texts, token_ids=())
     model = await gateway.catalogue.resolve(asked.model, request.state.key.may_use)
     model = gateway.catalogue.choose(model, entry.caller)
-    return _prepare(request, asked, model, entry), model, asked.formats
+    return _prepare(gateway, request, asked, model, entry), model, asked.formats
 
 
-async def _charge(request: Request, call: EmbeddingCall) -> Charge:
+async def _charge(gateway: Gateway, request: Request, call: EmbeddingCall) -> Charge:
     """What the key is charged for the call, noted so that the answer tells of its limits."""
-    limits = _gateway(request).limits
-    charge = await limits.charge(request.state.key, sum(call.token_estimates))
+    charge = await gateway.limits.charge(request.state.key, sum(call.token_estimates))
     request.state.charge = charge
     return charge
 
 
-async def _embed(request: Request, call: EmbeddingCall, formats: tuple[Format, ...]) -> Embeddings:
+async def _embed(
+    gateway: Gateway, request: Request, call: EmbeddingCall, formats: tuple[Format, ...]
+) -> Embeddings:
     """The embeddings, when there is room to write the answer too."""
-    gateway = _gateway(request)
     with gateway.health.noting(call.ensemble) as noting:
         embeddings = await gateway.embedder.embed(call)
         noting.is_answer = not embeddings.is_cached
@@ -163,15 +163,14 @@ async def _embed(request: Request, call: EmbeddingCall, formats: tuple[Format, .
     size = json_bytes(embeddings.arrays, formats)
     await gateway.answers.take(call.entry.caller, size)
     call.timeline.ended("queue")
-    request.state.exits.callback(gateway.answers.give_back, size)
+    request.state.exits.append(partial(gateway.answers.give_back, size))
     return embeddings
 
 
 def _prepare(
-    request: Request, asked: EmbeddingRequest, model: ServedModel, entry: Entry
+    gateway: Gateway, request: Request, asked: EmbeddingRequest, model: ServedModel, entry: Entry
 ) -> EmbeddingCall:
     """The call, its bytes held before the prompt is copied to every text."""
-    gateway = _gateway(request)
     prompt = model.prompts.choose(asked.prompt)
     before = heads(prompt, asked.texts, spaced=asked.prompt is not None)
     entry.hold(sum(map(len, before)) + sum(map(len, asked.texts)) + _embedding_bytes(asked, model))
@@ -200,13 +199,15 @@ def _prepare(
 
 def _embedding_bytes(asked: EmbeddingRequest, model: ServedModel) -> int:
     """Of the embeddings as they are expected: the model has the last word on their size."""
-    is_cut = asked.dimensions in range(1, model.dimensions)
-    dimensions = asked.dimensions if is_cut and asked.dimensions else model.dimensions
+    dimensions = model.dimensions
+    if asked.dimensions is not None and 1 <= asked.dimensions < dimensions:
+        dimensions = asked.dimensions
     names = number_formats_of(asked.formats)
     return sum(count_bytes(name, len(asked.texts), dimensions) for name in names)
 
 
-def _provenance(revision: str, edition: str) -> dict[str, str]:
+@lru_cache
+def _provenance(revision: str, edition: str) -> Mapping[str, str]:
     """Headers that name what gave the embeddings: those of two editions may differ."""
     headers = {"x-model-revision": revision, "x-model-edition": name_edition(edition)}
     return {name: value for name, value in headers.items() if value and _IN_HEADER(value)}
@@ -225,9 +226,11 @@ def _use(request: Request, model: ServedModel, call: EmbeddingCall, tokens: int)
     )
 
 
-def _dict_object(request: Request) -> str:
+def _dict_object(gateway: Gateway, request: Request, formats: tuple[Format, ...]) -> str:
     """The `object` of items with several formats; the generated SDKs parse by it."""
-    chosen = _gateway(request).settings.multi_format_object
+    chosen = gateway.settings.multi_format_object
+    if len(formats) == 1:
+        return "embedding"
     if chosen != "auto":
         return chosen
     is_generated = any(name in request.headers for name in ("x-stainless-lang", "x-fern-language"))

@@ -5,7 +5,6 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
 from time import perf_counter
 from typing import TypeVar
 
@@ -38,8 +37,8 @@ class RequestScope:
     """Timeline, in-flight gauge, access log; answers crashes of whatever is inside.
 
     scope["state"]["timeline"] is the request's.
-    scope["state"]["exits"] is an ExitStack that is closed once the answer is sent, or nobody is
-    left to read it.
+    scope["state"]["exits"] are functions that are called once the answer is sent, or nobody is left
+    to read it.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class RequestScope:
         if self._tracing and not scope["path"].startswith(UNTRACED_PATHS):
             context = {name: headers.getlist(name) for name in TRACE_HEADERS if name in headers}
             self._tracing.begin(timeline, scope["method"], scope["scheme"], context)
-        exits = ExitStack()
+        exits: list[Callable[[], object]] = []
         scope.setdefault("state", {}).update(timeline=timeline, exits=exits)
         status = 0
 
@@ -85,17 +84,19 @@ class RequestScope:
                     ]
             await send(message)
 
-        with self._metrics.in_flight.track_inprogress():
-            try:
-                await self._app(scope, receive, send_stamped)
-            except Exception as crash:
-                response = self._answer_crash(Request(scope), crash)
-                if status:
-                    raise  # half an answer is out; the server closes the connection
-                await response(scope, receive, send_stamped)
-            finally:
-                exits.close()
-                self._record(scope, status, timeline)
+        self._metrics.in_flight += 1
+        try:
+            await self._app(scope, receive, send_stamped)
+        except Exception as crash:
+            response = self._answer_crash(Request(scope), crash)
+            if status:
+                raise  # half an answer is out; the server closes the connection
+            await response(scope, receive, send_stamped)
+        finally:
+            for leave in exits:
+                leave()
+            self._metrics.in_flight -= 1
+            self._record(scope, status, timeline)
 
     def _record(self, scope: Scope, status: int, timeline: Timeline) -> None:
         seconds = perf_counter() - timeline.started

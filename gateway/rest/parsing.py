@@ -44,6 +44,7 @@ COUNTED_TIMES = 16
 MAX_LONE_SURROGATES = 1000
 
 _NULL = Raw(b"null")
+_FORMATS = frozenset(FORMATS)
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
     rb"|[c-fC-F](?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F])[0-9a-fA-F]{2})"
@@ -181,8 +182,10 @@ def _refuse_halves(marker: str, model: str, texts: Sequence[str], prompt: str) -
             raise InvalidField(message, *location)
 
 
-def _read(decoder: Decoder[T], raw: Raw, message: str, field: str) -> T:
-    """The value of a field; whatever else it holds is refused with the message."""
+def _read(decoder: Decoder[T | None], raw: Raw, message: str, field: str) -> T | None:
+    """The value of a field, None if it is absent; whatever else it holds is refused so."""
+    if raw is _NULL:
+        return None
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
@@ -293,7 +296,7 @@ def _parse_formats(fields: _Fields) -> tuple[Format, ...]:
     names = dict.fromkeys([asked] if isinstance(asked, str) else asked)
     if not names:
         raise InvalidField("encoding_format must name at least one format", "encoding_format")
-    if not names.keys() <= set(FORMATS):
+    if not names.keys() <= _FORMATS:
         raise InvalidField(message, "encoding_format")
     return cast(tuple[Format, ...], tuple(names))
 

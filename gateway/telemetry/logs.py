@@ -8,6 +8,7 @@ import asyncio
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -36,6 +37,14 @@ class TextFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+        self._second = 0
+        self._time = ""  # of that second, as told
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        if self._second != int(record.created):
+            self._second = int(record.created)
+            self._time = time.strftime(self.default_time_format, self.converter(self._second))
+        return f"{self._time},{int(record.msecs):03d}"
 
     def format(self, record: logging.LogRecord) -> str:
         record.exc_text = None  # the trace as another formatter left it, words of others included
@@ -99,6 +108,9 @@ def log_to_stderr(settings: Settings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    # What no line tells, and every record would find out.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # as Python's logging HOWTO has it
     logging.raiseExceptions = False  # it prints what could not be formatted
     logging.captureWarnings(True)
     sys.excepthook = lambda *error: logger.critical("this process ends", exc_info=error)

@@ -44,6 +44,8 @@ class Metrics:
     Those with labels are functions of them that remember what they gave: Prometheus' own `labels`
     renders the values anew and takes a lock.
 
+    in_flight  requests received and unanswered, for whoever serves them to count
+
     held_bytes      tells the bytes held, by key
     held_tokens     tells the tokens held, by key and stage
     waiting_tokens  tells the tokens that wait, by lane
@@ -119,11 +121,12 @@ class Metrics:
             ("route",),
             buckets=DURATION_BUCKETS,
         )
-        self.in_flight = Gauge(
+        self.in_flight = 0
+        Gauge(
             "gateway_in_flight_requests",
             "Requests received and unanswered.",
             registry=self.registry,
-        )
+        ).set_function(lambda: self.in_flight)
         self.upstream_errors = self._by_labels(
             Counter,
             "gateway_upstream_errors",

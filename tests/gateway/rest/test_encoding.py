@@ -47,7 +47,7 @@ def test_base64_is_little_endian_float32_whatever_the_array_is() -> None:
 
 
 def test_float_and_base64_come_from_one_array() -> None:
-    assert number_formats_of(["base64", "int8", "float"]) == ("float", "int8")
+    assert number_formats_of(("base64", "int8", "float")) == ("float", "int8")
 
 
 @pytest.mark.parametrize("d", range(1, 66))
