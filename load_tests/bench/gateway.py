@@ -25,7 +25,7 @@ from load_tests.bench.servers import KEY, CannotStart, Recipe, Server, free_port
 from load_tests.payloads import CORPUS, QUESTIONS, Lengths, take, texts
 
 CONNECTIONS = 16
-_LENGTH = re.compile(rb"content-length: (\d+)\r\n(?:.+\r\n)*\r\n")
+_LENGTH = re.compile(rb"\ncontent-length: (\d+)\r\n(?:.+\r\n)*\r\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

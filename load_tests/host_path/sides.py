@@ -75,6 +75,8 @@ def of_working_tree() -> Side:
     code = (FOLDER / "now" / "code").absolute()
     shutil.rmtree(code, ignore_errors=True)
     for folder in CODE:
-        shutil.copytree(folder, code / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        # A link of that name some have in export/, to run without an installation.
+        ignored = shutil.ignore_patterns("__pycache__", "model_repository")
+        shutil.copytree(folder, code / folder, ignore=ignored)
     put_steps_beside(code)
     return Side("now", code)

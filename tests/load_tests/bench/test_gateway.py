@@ -40,6 +40,8 @@ def test_a_request_is_rendered_as_it_goes_over_the_wire() -> None:
 def test_the_head_of_an_answer_tells_where_the_body_ends() -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\nx-request-id: a\r\n\r\n"
     assert measure_head(head + b"x" * 12) == (12, len(head))
+    head = b"HTTP/1.1 200 OK\r\nInference-Header-Content-Length: 3\r\nContent-Length: 12\r\n\r\n"
+    assert measure_head(head + b"x" * 12) == (12, len(head))
 
 
 def test_the_table_compares_with_the_bare_route() -> None:
