@@ -46,6 +46,14 @@ def test_base64_is_little_endian_float32_whatever_the_array_is() -> None:
     assert UNIT.tobytes() == base64.b64decode(text)
 
 
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 6, 384, 512])
+@pytest.mark.parametrize("count", [1, 5])
+def test_base64_of_every_width_is_that_of_each_row(d: int, count: int) -> None:
+    rows = np.random.default_rng(d).standard_normal((count, d), dtype=np.float32)
+    told = encode_rows({"float": rows}, "base64")
+    assert [base64.b64encode(row.tobytes()).decode() for row in rows] == told
+
+
 def test_float_and_base64_come_from_one_array() -> None:
     assert number_formats_of(("base64", "int8", "float")) == ("float", "int8")
 
