@@ -42,10 +42,11 @@ class Estimates:
         """
         tokens, seen_bytes = self._seen.get(who, NOTHING_SEEN)
         rate = max(tokens / seen_bytes, 1 / BYTES_PER_TOKEN)
-        long = LONG_BYTES * max_length
+        long = LONG_BYTES * max_length  # what is longer is above the limit at every rate
         return [
-            min(ceil(length * rate) + SPECIAL_TOKENS, max_length)
-            + max(length - long, 0) // BYTES_CARRIED
+            tokens
+            if (tokens := ceil(length * rate) + SPECIAL_TOKENS) <= max_length
+            else max_length + max(length - long, 0) // BYTES_CARRIED
             for length in map(len, texts)
         ]
 

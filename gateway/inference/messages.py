@@ -171,9 +171,11 @@ def read_answer(
 
 def count_tokens(answer: service_pb2.ModelInferResponse) -> int:
     """Tokens that the tokenizer found, 0 in an answer that does not say."""
-    for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=False):
-        if output.name == tensors.TOKEN_COUNT.name:
-            return sum(np.frombuffer(raw, tensors.DTYPES[tensors.TOKEN_COUNT.datatype]).tolist())
+    raws = answer.raw_output_contents  # each is copied when it is looked at
+    for index, output in enumerate(answer.outputs):
+        if output.name == tensors.TOKEN_COUNT.name and index < len(raws):
+            counts = np.frombuffer(raws[index], tensors.DTYPES[tensors.TOKEN_COUNT.datatype])
+            return sum(counts.tolist())
     return 0
 
 

@@ -6,6 +6,7 @@ The table is that of model_repository/README.md; a test compares it with the exp
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "INT32": np.dtype("<i4"),
 }
 
+_pack_length = struct.Struct("<I").pack
+
 
 def shape(number_format: NumberFormat, count: int, dimensions: int) -> tuple[int, int]:
     """Of the rows for `count` texts: (N, d), or (N, ⌈d/8⌉) for the packed number_formats."""
@@ -81,7 +84,8 @@ def allocate(number_format: NumberFormat, count: int, dimensions: int) -> NDArra
 
 def pack_bytes(texts: Sequence[bytes]) -> bytes:
     """BYTES as Triton reads it: each text behind its length in four little-endian bytes."""
-    return b"".join(part for text in texts for part in (struct.pack("<I", len(text)), text))
+    lengths = map(_pack_length, map(len, texts))
+    return b"".join(chain.from_iterable(zip(lengths, texts, strict=True)))
 
 
 def pack_int32(number: int) -> bytes:
