@@ -1,7 +1,7 @@
 """Triton's messages: a chunk as a request, an answer as embeddings, what a Triton says it has."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,11 +18,14 @@ from gateway.inference.embedder import (
     Ensemble,
     NumberFormat,
     State,
+    Truncation,
 )
 from gateway.inference.rpc_errors import MESSAGES
 from gateway.telemetry.timeline import Timeline
 
 Message: TypeAlias = Any  # tritonclient's generated code carries no types
+
+REMEMBERED_REQUESTS = 256  # of as many options; callers choose among them
 
 
 def probing(ensemble: str) -> EmbeddingCall:
@@ -99,17 +102,37 @@ def _declared(
 def build_request(call: EmbeddingCall, chunk: Sequence[int]) -> service_pb2.ModelInferRequest:
     """The ModelInferRequest for the texts of `chunk`; names only the outputs wanted."""
     texts = [call.texts[index] for index in chunk]
+    request = service_pb2.ModelInferRequest()
+    request.CopyFrom(
+        _without_texts(
+            call.ensemble, call.number_formats, call.truncation, call.dimensions, call.normalized
+        )
+    )
+    request.id = call.timeline.request_id
+    request.inputs[0].shape[0] = len(texts)
+    request.raw_input_contents[0] = tensors.pack_bytes(texts)
+    return request
+
+
+@lru_cache(REMEMBERED_REQUESTS)
+def _without_texts(
+    ensemble: str,
+    number_formats: tuple[NumberFormat, ...],
+    truncation: Truncation,
+    dimensions: int | None,
+    normalized: bool,
+) -> service_pb2.ModelInferRequest:
+    """What all requests with the same options have in common; TEXT comes first and is empty."""
     return service_pb2.ModelInferRequest(
-        model_name=call.ensemble,
-        id=call.timeline.request_id,
-        inputs=[_input(tensors.TEXT, len(texts)), *_OPTIONS],
-        outputs=_outputs(call.number_formats),
+        model_name=ensemble,
+        inputs=[_input(tensors.TEXT, 0), *_OPTIONS],
+        outputs=_outputs(number_formats),
         raw_input_contents=[
-            tensors.pack_bytes(texts),
-            tensors.pack_int32(tensors.TRUNCATION_CODES[call.truncation]),
-            tensors.pack_dimensions(call.dimensions),
-            tensors.pack_bool(call.normalized),
-            tensors.pack_formats(call.number_formats),
+            b"",
+            tensors.pack_int32(tensors.TRUNCATION_CODES[truncation]),
+            tensors.pack_dimensions(dimensions),
+            tensors.pack_bool(normalized),
+            tensors.pack_formats(number_formats),
         ],
     )
 
@@ -120,7 +143,6 @@ def _input(tensor: tensors.Tensor, size: int) -> Message:
     )
 
 
-@cache
 def _outputs(number_formats: tuple[NumberFormat, ...]) -> list[Message]:
     wanted = [
         *(tensors.EMBEDDINGS[number_format] for number_format in number_formats),

@@ -5,7 +5,7 @@ import codecs
 from collections.abc import Callable
 from io import BytesIO
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from gateway.errors import BodyTooLarge, MalformedBody
 from gateway.rest.content_coding import PIECE_BYTES, decoder_of
@@ -40,7 +40,9 @@ async def read_body(request: Request, max_bytes: int, hold: Hold = lambda total:
         raise BodyTooLarge(max_bytes)
     hold(held)
     body = BytesIO()
-    async for part in request.stream():
+    is_more = True
+    while is_more:
+        part, is_more = await _receive(request)
         for piece in decoder.decode(part):
             size = body.tell() + len(piece)
             if size > max_bytes:
@@ -54,6 +56,14 @@ async def read_body(request: Request, max_bytes: int, hold: Hold = lambda total:
                 await asyncio.sleep(0)  # others get their turn
     decoder.finish()
     return _to_utf8(body.getvalue(), max_bytes, hold)
+
+
+async def _receive(request: Request) -> tuple[bytes, bool]:
+    """The next part of the body, and whether there are more."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _announced_bytes(request: Request) -> int:
