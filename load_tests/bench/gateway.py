@@ -3,16 +3,21 @@
 The bare route gets the same requests and answers as many bytes: what it costs is the HTTP server,
 the rest is ours. CPU is that of the server's process, and hardly changes on a busy machine; calls a
 second are those of one process with nothing else to do, if client and server have a core each.
+With `--before COMMIT` the gateway of that commit takes its turns as well.
 """
 
 import argparse
 import asyncio
+import os
 import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 from urllib.parse import urljoin, urlsplit
 
@@ -21,7 +26,8 @@ import uvloop
 
 from load_tests.bench import processes
 from load_tests.bench.client import CALL_SECONDS, Target
-from load_tests.bench.servers import KEY, CannotStart, Recipe, Server, free_port, started
+from load_tests.bench.servers import BUILD, KEY, CannotStart, Recipe, Server, free_port, started
+from load_tests.commits import CannotUnpack, unpack
 from load_tests.payloads import CORPUS, QUESTIONS, Lengths, take, texts
 
 CONNECTIONS = 16
@@ -71,11 +77,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Medians of one case."""
+    """Medians of one case, by name of the server."""
 
     case: Case
-    gateway: Cost
-    bare: Cost
+    costs: Mapping[str, Cost]
 
 
 class Caller(asyncio.Protocol):
@@ -158,14 +163,17 @@ def measure(server: Server, path: str, case: Case, seconds: float) -> tuple[Cost
     return Cost(calls / (time.perf_counter() - began), 1e3 * cpu / calls), answer_bytes
 
 
-def compare(gateway: Server, bare: Server, case: Case, rounds: int, seconds: float) -> Row:
-    """Both in turns."""
-    costs: dict[str, list[Cost]] = {"gateway": [], "bare": []}
+def compare(
+    gateways: Sequence[Server], bare: Server, case: Case, rounds: int, seconds: float
+) -> Row:
+    """All in turns."""
+    costs: defaultdict[str, list[Cost]] = defaultdict(list)
     for _ in range(rounds):
-        cost, answer_bytes = measure(gateway, "/v1/embeddings", case, seconds)
-        costs["gateway"].append(cost)
-        costs["bare"].append(measure(bare, f"/{answer_bytes}", case, seconds)[0])
-    return Row(case, _median(costs["gateway"]), _median(costs["bare"]))
+        for gateway in gateways:
+            cost, answer_bytes = measure(gateway, "/v1/embeddings", case, seconds)
+            costs[gateway.name].append(cost)
+        costs[bare.name].append(measure(bare, f"/{answer_bytes}", case, seconds)[0])
+    return Row(case, {name: _median(measured) for name, measured in costs.items()})
 
 
 def _median(costs: Sequence[Cost]) -> Cost:
@@ -176,37 +184,49 @@ def _median(costs: Sequence[Cost]) -> Cost:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """What people read."""
-    head = (
-        "| texts x dimensions, format | calls/s | CPU, ms a call"
-        " | bare route, calls/s | CPU, ms a call | gateway against bare |"
-    )
-    return "\n".join([head, "| --- | ---: | ---: | ---: | ---: | ---: |", *map(_line, rows)])
+    """What people read; columns are the servers in the order of their turns."""
+    names = list(rows[0].costs)
+    head = "".join(f" {name}, calls/s | CPU, ms a call |" for name in names)
+    rule = "| --- |" + " ---: | ---: |" * len(names)
+    return "\n".join([f"| texts x dimensions, format |{head}", rule, *map(_line, rows)])
 
 
 def _line(row: Row) -> str:
-    gateway, bare = row.gateway, row.bare
-    return (
-        f"| {row.case} | {gateway.calls_per_second:.0f} | {gateway.cpu_milliseconds:.3f}"
-        f" | {bare.calls_per_second:.0f} | {bare.cpu_milliseconds:.3f}"
-        f" | {gateway.calls_per_second / bare.calls_per_second:.2f} |"
-    )
+    costs = row.costs.values()
+    cells = (f" {cost.calls_per_second:.0f} | {cost.cpu_milliseconds:.3f} |" for cost in costs)
+    return f"| {row.case} |{''.join(cells)}"
 
 
-def recipe(what: str) -> Recipe:
-    """How to start one of the two servers of `load_tests.bench.constant`."""
+def recipe(what: str, code: Path = Path()) -> Recipe:
+    """How to start one of the two servers of `load_tests.bench.constant`.
+
+    code  of the gateway; what stands in for Triton is always that of the working tree
+    """
     port = free_port()
     path = "/v1/embeddings" if what == "gateway" else "/1"
     return Recipe(
-        name=what,
+        name=what if code == Path() else "before",
         command=(sys.executable, "-m", "load_tests.bench.constant", what, "--port", str(port)),
         target=Target(
             f"http://127.0.0.1:{port}{path}",
             "constant-384",
             {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"},
         ),
-        environ=(("GATEWAY_API_KEYS", KEY),),
+        environ=(
+            ("GATEWAY_API_KEYS", KEY),
+            ("PYTHONPATH", f"{code.absolute()}{os.pathsep}{Path.cwd()}"),
+        ),
+        folder=code,
     )
+
+
+def recipes(commit: str) -> list[Recipe]:
+    """Of the gateways, that of the commit first, if there is one.
+
+    Raises: CannotUnpack.
+    """
+    before = [recipe("gateway", unpack(commit, BUILD / "bench" / "before"))] if commit else []
+    return [*before, recipe("gateway")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -214,13 +234,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m load_tests.bench.gateway", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--before", default="", help="a commit of this clone")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers as Ctrl-C does
     try:
-        with started(recipe("gateway")) as gateway, started(recipe("bare")) as bare:
-            rows = [compare(gateway, bare, case, options.rounds, options.seconds) for case in CASES]
+        with ExitStack() as stack:
+            gateways = [stack.enter_context(started(one)) for one in recipes(options.before)]
+            bare = stack.enter_context(started(recipe("bare")))
+            rows = [
+                compare(gateways, bare, case, options.rounds, options.seconds) for case in CASES
+            ]
             print(table(rows), flush=True)
-    except CannotStart as error:
+    except (CannotStart, CannotUnpack) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,5 +1,8 @@
 """What the gateway measurement sends, reads and prints; nothing here is timed."""
 
+import os
+from pathlib import Path
+
 import orjson
 import pytest
 from starlette.testclient import TestClient
@@ -9,7 +12,16 @@ from gateway import Settings, create_app
 from gateway.inference.triton import TritonEmbedder
 from load_tests.bench.client import Target
 from load_tests.bench.constant import ConstantStub
-from load_tests.bench.gateway import CASES, Case, Cost, Row, measure_head, render_request, table
+from load_tests.bench.gateway import (
+    CASES,
+    Case,
+    Cost,
+    Row,
+    measure_head,
+    recipe,
+    render_request,
+    table,
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -44,7 +56,14 @@ def test_the_head_of_an_answer_tells_where_the_body_ends() -> None:
     assert measure_head(head + b"x" * 12) == (12, len(head))
 
 
-def test_the_table_compares_with_the_bare_route() -> None:
-    row = Row(CASES[0], Cost(4000.0, 0.25), Cost(16000.0, 0.0605))
-    expected = "| 1 x 384 float | 4000 | 0.250 | 16000 | 0.060 | 0.25 |"
-    assert expected == table([row]).splitlines()[-1]
+def test_the_table_has_the_servers_in_the_order_of_their_turns() -> None:
+    row = Row(CASES[0], {"gateway": Cost(4000.0, 0.25), "bare": Cost(16000.0, 0.0605)})
+    head, _, line = table([row]).splitlines()
+    assert head.index("gateway, calls/s") < head.index("bare, calls/s")
+    assert line == "| 1 x 384 float | 4000 | 0.250 | 16000 | 0.060 |"
+
+
+def test_the_code_of_a_commit_is_the_one_that_is_imported(tmp_path: Path) -> None:
+    before = recipe("gateway", tmp_path)
+    assert (before.name, before.folder) == ("before", tmp_path)
+    assert dict(before.environ)["PYTHONPATH"].split(os.pathsep)[0] == str(tmp_path)
