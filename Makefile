@@ -76,7 +76,7 @@ bench: .venv/load $(PEERS:%=build/peers/%/installed) ## Us against Infinity and 
 	@exec $(BIN)/python -m load_tests.bench --rounds $(ROUNDS) --precision "$(PRECISION)" --peers "$(PEERS)" $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORKLOADS),--workloads "$(WORKLOADS)") $(if $(BEFORE),--before "$(BEFORE)") $(if $(RECORD),--record "$(RECORD)")
 
 host-path: .venv/load ## CPU a text of all but the encoder, by process, at commit BEFORE and now, in turns; ONLY="bulk-65 single-*", ROUNDS, SECONDS, RECORD=
-	@exec $(BIN)/python -m load_tests.host_path --rounds $(ROUNDS) $(if $(filter-out undefined,$(origin BEFORE)),--before "$(BEFORE)") $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only "$(ONLY)",$(if $(RECORD),--record "$(RECORD)"))
+	@exec $(BIN)/python -m load_tests.host_path $(if $(filter-out file,$(origin ROUNDS)),--rounds $(ROUNDS)) $(if $(filter-out undefined,$(origin BEFORE)),--before "$(BEFORE)") $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only "$(ONLY)",$(if $(RECORD),--record "$(RECORD)"))
 
 growth: .venv/load ## Our throughput and latency over callers and text lengths as plots; SOAK=600 memory over ten minutes
 	@$(BIN)/python -m export --max-length 512 --output build/bench/fp32-512

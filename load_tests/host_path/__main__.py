@@ -11,15 +11,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from load_tests.bench import servers
 from load_tests.bench.client import Target
+from load_tests.bench.processes import machine_cpu_seconds
 from load_tests.host_path import clocks, report
 from load_tests.host_path.bodies import Calls
-from load_tests.host_path.rows import ROWS, Row, chosen
+from load_tests.host_path.corpus import texts_of
+from load_tests.host_path.rows import FRESH_CALLS, ROWS, Row, chosen
 from load_tests.host_path.sides import (
     FOLDER,
     CannotMeasure,
@@ -32,6 +35,8 @@ from load_tests.host_path.table import BEFORE, FLOOR, NOW, Cost
 from load_tests.host_path.worker import Worker
 
 BEFORE_COMMIT = "415c50c"
+LONG_SECONDS = 60.0  # which no row takes whose texts end
+Job = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers as Ctrl-C does
     began = time.monotonic()
     try:
-        rows = chosen(options.only.split())
+        if options.record:
+            report.check(options.record)
+        rows, notes = with_texts(chosen(options.only.split()), options.rounds)
         sides = {NOW: of_working_tree()}
         if options.before:
             sides = {BEFORE: of_commit(options.before), **sides}
@@ -49,14 +56,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for settings in dict.fromkeys(row.settings for row in rows)
             for cost in measure_settings(settings, sides, rows, options.rounds, options.seconds)
         ]
-    except (CannotMeasure, servers.CannotStart, ValueError) as error:
+    except (CannotMeasure, servers.CannotStart, ValueError, OSError) as error:
         print(f"host-path: {error}", file=sys.stderr)
         return 1
-    section = report.section(rows, costs, options, time.monotonic() - began)
+    section = report.section(rows, costs, notes, options, time.monotonic() - began)
     print(f"\n{section}")
     if options.record:
         report.keep(section, options.record)
     return 2 if report.missed(rows, costs) else 0
+
+
+def with_texts(rows: Sequence[Row], rounds: int) -> tuple[list[Row], list[str]]:
+    """The rows whose texts can be had, and what is to be said of the others.
+
+    Raises: CannotMeasure if that is none.
+    """
+    found, notes = [], []
+    for row in rows:
+        try:
+            if row.is_fresh and not fresh_calls(row, rounds):
+                raise CannotMeasure(
+                    f"{rounds} rounds want more texts in {row.source} than there are"
+                )
+            found.append(row)
+        except CannotMeasure as error:
+            notes.append(f"Left out: `{row.key}`: {error}.")
+            print(notes[-1], flush=True)
+    if not found:
+        raise CannotMeasure("nothing is left to measure")
+    return found, notes
+
+
+def fresh_calls(row: Row, rounds: int) -> int:
+    """Calls of one round whose texts no server has seen before."""
+    return min(FRESH_CALLS, len(texts_of(row.source)) // row.texts // rounds)
 
 
 def measure_settings(
@@ -80,55 +113,55 @@ def measure_settings(
             for row in rows:
                 names = list(running)[:: -1 if number % 2 else 1]
                 for name in names:
-                    yield _measure(client, running[name], row, name, number, seconds)
-                yield _floor(floor, str(tokenizer_json.absolute()), row, number, seconds)
+                    job = _job(row, running[name].target.model, number, rounds, seconds)
+                    yield _measure(client, running[name], row, name, number, job)
+                job = _job(row, "model", number, rounds, seconds)
+                yield _floor(floor, tokenizer_json.absolute(), row, number, job)
 
 
 def _measure(
-    client: Worker, server: servers.Server, row: Row, side: str, number: int, seconds: float
+    client: Worker, server: servers.Server, row: Row, side: str, number: int, job: Job
 ) -> Cost:
     """One row on one side in one round."""
-    calls = _calls(row, server.target.model, number)
-    target = asdict(server.target)
-    client.prepare(
-        {"target": target, "calls": calls, "callers": row.callers, "seconds": _limit(row, seconds)}
-    )
+    client.prepare({**job, "target": asdict(server.target), "callers": row.callers})
     processes = clocks.roles(server.process)
-    before = clocks.read(processes)
+    before, machine = clocks.read(processes), machine_cpu_seconds()
     figures = client.go()
-    taken = clocks.read(processes)
+    taken, machine = clocks.read(processes), machine_cpu_seconds() - machine
     taken.subtract(before)
-    cost = _cost(row, side, number, figures["calls"], {**taken, "client": figures["client"]})
-    print(progress(cost), flush=True)
-    return cost
+    taken["client"] = figures["client"]
+    elsewhere = (machine - taken.total() / 1e9) / figures["seconds"]
+    return _cost(row, side, number, figures["calls"], taken, elsewhere)
 
 
-def _floor(floor: Worker, tokenizer_json: str, row: Row, number: int, seconds: float) -> Cost:
+def _floor(floor: Worker, tokenizer_json: Path, row: Row, number: int, job: Job) -> Cost:
     """The same calls, as much as must be done of them."""
-    calls = _calls(row, "model", number)
-    job = {"tokenizer_json": tokenizer_json, "calls": calls, "seconds": _limit(row, seconds)}
-    floor.prepare(job)
+    floor.prepare({**job, "tokenizer_json": str(tokenizer_json)})
     figures = floor.go()
-    cost = _cost(row, FLOOR, number, figures["calls"], {"floor": figures["floor"]})
+    return _cost(row, FLOOR, number, figures["calls"], {"floor": figures["floor"]})
+
+
+def _job(row: Row, model: str, part: int, rounds: int, seconds: float) -> Job:
+    """What client and floor have in common; texts that are never sent twice end by themselves."""
+    calls = Calls(model, row.source, row.tokens, row.texts, row.encoding_format)
+    if not row.is_fresh:
+        return {"calls": asdict(calls), "seconds": seconds}
+    calls = replace(calls, part=part, part_calls=fresh_calls(row, rounds))
+    return {"calls": asdict(calls), "seconds": LONG_SECONDS}
+
+
+def _cost(
+    row: Row,
+    side: str,
+    number: int,
+    calls: int,
+    nanoseconds: Mapping[str, int],
+    elsewhere: float = 0.0,
+) -> Cost:
+    each = {role: taken / (calls * row.texts) / 1000 for role, taken in nanoseconds.items()}
+    cost = Cost(row.key, side, number, calls, each, elsewhere)
     print(progress(cost), flush=True)
     return cost
-
-
-def _calls(row: Row, model: str, part: int) -> dict[str, object]:
-    return asdict(Calls(model, row.source, row.tokens, row.texts, row.encoding_format, part))
-
-
-def _limit(row: Row, seconds: float) -> float:
-    """Texts that are never seen twice end by themselves."""
-    return 60.0 if row.is_fresh else seconds
-
-
-def _cost(row: Row, side: str, number: int, calls: int, nanoseconds: dict[str, int]) -> Cost:
-    if not calls:
-        raise CannotMeasure(f"{row.key}: no call was made: there are fewer texts than rounds want")
-    texts = calls * row.texts
-    each = {role: taken / texts / 1000 for role, taken in nanoseconds.items()}
-    return Cost(row.key, side, number, calls, each)
 
 
 def progress(cost: Cost) -> str:
@@ -177,8 +210,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--before", default=BEFORE_COMMIT, help="commit to compare with; empty: none")
     add("--only", default="", help=f"keys or patterns of {' '.join(row.key for row in ROWS)}")
-    add("--rounds", type=int, default=3, help="of every row on every side")
-    add("--seconds", type=float, default=1.5, help="of one row with texts that repeat")
+    add("--rounds", type=int, default=5, help="of every row on every side")
+    add("--seconds", type=float, default=1.0, help="of one row with texts that repeat")
     add("--record", type=Path, metavar="FILE", help="Markdown file whose section is replaced")
     return parser
 

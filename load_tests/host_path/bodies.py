@@ -17,7 +17,10 @@ DISTINCT_TEXTS = 2048  # in the bodies that are sent again and again
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Of what kind they are; `part`: of the texts that are never sent twice."""
+    """Of what kind they are.
+
+    part, part_calls  which part of the texts that are never sent twice, and its calls
+    """
 
     model: str
     source: str
@@ -25,6 +28,7 @@ class Calls:
     texts: int
     encoding_format: str
     part: int = 0
+    part_calls: int = FRESH_CALLS
 
     @property
     def warm_up(self) -> "Calls":
@@ -41,7 +45,7 @@ class Calls:
         if self.source == WORDS:
             batch = _words(self.tokens)
         else:
-            size = FRESH_CALLS * self.texts
+            size = self.part_calls * self.texts
             batch = texts_of(self.source)[self.part * size : (self.part + 1) * size]
         starts = range(0, len(batch) - self.texts + 1, self.texts)
         return [self._body(batch[start : start + self.texts]) for start in starts]

@@ -2,7 +2,6 @@
 
 import argparse
 import datetime
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,16 +14,22 @@ END = "<!-- to here -->"
 
 
 def section(
-    rows: Sequence[Row], costs: Sequence[Cost], options: argparse.Namespace, seconds: float
+    rows: Sequence[Row],
+    costs: Sequence[Cost],
+    notes: Sequence[str],
+    options: argparse.Namespace,
+    seconds: float,
 ) -> str:
     """Tables, and what they were measured on."""
     measured = Costs(costs)
     parts = [
-        f"{datetime.date.today().isoformat()}, commit {commit()} against {options.before}."
-        f" Machine: {machine()}; load average {os.getloadavg()[1]:.1f} at the end.",
+        f"{datetime.date.today().isoformat()}, commit {commit()}"
+        f"{f' against {options.before}' if options.before else ''}."
+        f" Machine: {machine()}; other programs kept {measured.elsewhere:.1f} cores busy.",
         f"CPU µs a text, client left out, medians of {options.rounds} rounds of"
-        f" {options.seconds:g} s, of {FRESH_CALLS} calls where no text comes twice;"
+        f" {options.seconds:g} s, or of at most {FRESH_CALLS} calls where no text comes twice;"
         f" all of it took {seconds / 60:.0f} minutes.",
+        *notes,
     ]
     for settings in dict.fromkeys(row.settings for row in rows):
         own = [row for row in rows if row.settings == settings]
@@ -38,17 +43,26 @@ def missed(rows: Sequence[Row], costs: Sequence[Cost]) -> list[str]:
     return [row.key for row in rows if is_missed(row, Costs(costs))]
 
 
+def check(file: Path) -> None:
+    """Raises: ValueError if the file has no place for the section, OSError."""
+    replace(file.read_text(), "")
+
+
 def keep(text: str, file: Path) -> None:
     """Put the section into the place of the last one.
 
-    Raises: ValueError if the file has no place for it.
+    Raises: ValueError if the file has no place for it, OSError.
     """
     file.write_text(replace(file.read_text(), text))
 
 
 def replace(document: str, text: str) -> str:
+    """The document with the section.
+
+    Raises: ValueError.
+    """
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"no lines {BEGIN!r} and {END!r}")
+        raise ValueError(f"the file to record in has no lines {BEGIN!r} and {END!r}")
     return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"

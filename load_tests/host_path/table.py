@@ -12,13 +12,17 @@ BEFORE, NOW, FLOOR = "before", "now", "floor"
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU microseconds a text by role, of one row, side and round; `client` is among the roles."""
+    """CPU microseconds a text by role, of one row, side and round; `client` is among the roles.
+
+    elsewhere  cores that everything else on the machine kept busy meanwhile
+    """
 
     row: str
     side: str
     round: int
     calls: int
     microseconds: Mapping[str, float]
+    elsewhere: float = 0.0
 
     @property
     def total(self) -> float:
@@ -34,23 +38,26 @@ class Costs:
 
     def total(self, row: str, side: str) -> float | None:
         """Median over the rounds; None if it was not measured."""
-        found = [cost.total for cost in self._of(row, side)]
+        found = self.totals(row, side)
         return median(found) if found else None
 
     def role(self, row: str, side: str, role: str) -> float | None:
         found = [cost.microseconds.get(role, 0.0) for cost in self._of(row, side)]
         return median(found) if found else None
 
-    def ratio(self, row: str, side: str, other: str) -> float | None:
-        """One side over another, the median of pairs of the same round."""
+    def ratios(self, row: str, side: str, other: str) -> list[float]:
+        """One side over another, in each round."""
         theirs = {cost.round: cost.total for cost in self._of(row, other)}
-        pairs = [c.total / theirs[c.round] for c in self._of(row, side) if c.round in theirs]
-        return median(pairs) if pairs else None
+        return [c.total / theirs[c.round] for c in self._of(row, side) if c.round in theirs]
 
-    def spread(self, row: str, side: str) -> tuple[float, float]:
-        """Least and most of the rounds."""
-        found = [cost.total for cost in self._of(row, side)]
-        return min(found), max(found)
+    def totals(self, row: str, side: str) -> list[float]:
+        """Of each round."""
+        return [cost.total for cost in self._of(row, side)]
+
+    @property
+    def elsewhere(self) -> float:
+        """Median over all that were measured through a service."""
+        return median(cost.elsewhere for cost in self.all if cost.side != FLOOR)
 
     def _of(self, row: str, side: str) -> list[Cost]:
         return [cost for cost in self.all if (cost.row, cost.side) == (row, side)]
@@ -71,20 +78,19 @@ def is_missed(row: Row, costs: Costs) -> bool:
 
 
 def main_table(rows: Sequence[Row], costs: Costs) -> str:
-    """One line a row: before, now, their ratio, the bar, the floor."""
+    """One line a row: before, now, their ratio, the bar, the floor; medians (least to most)."""
     lines = [
-        "| row | calls | format | before | now | now, by round | now / before | bar | floor |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- | ---: |",
+        "| row | calls | format | before | now | now / before | bar | floor |",
+        "| --- | --- | --- | ---: | ---: | ---: | --- | ---: |",
     ]
     for row in rows:
-        least, most = costs.spread(row.key, NOW)
         cells = [
             f"`{row.key}`",
             row.what,
             row.encoding_format,
-            *(_number(costs.total(row.key, side)) for side in (BEFORE, NOW)),
-            f"{_number(least)} to {_number(most)}",
-            _number(costs.ratio(row.key, NOW, BEFORE), ".2f"),
+            _number(costs.total(row.key, BEFORE)),
+            _spread(costs.totals(row.key, NOW)),
+            _spread(costs.ratios(row.key, NOW, BEFORE), ".2f"),
             judge(row, costs),
             _number(costs.total(row.key, FLOOR)),
         ]
@@ -110,9 +116,17 @@ def _against(row: Row, bar: Bar, costs: Costs) -> float | None:
     if bar.of is None:
         return costs.total(row.key, NOW)
     if bar.of == BEFORE:
-        return costs.ratio(row.key, NOW, BEFORE)
+        ratios = costs.ratios(row.key, NOW, BEFORE)
+        return median(ratios) if ratios else None
     own, other = costs.total(row.key, NOW), costs.total(bar.of, NOW)
     return own / other if own is not None and other is not None else None
+
+
+def _spread(values: Sequence[float], form: str = "") -> str:
+    if not values:
+        return "-"
+    least, most = _number(min(values), form), _number(max(values), form)
+    return f"{_number(median(values), form)} ({least} to {most})"
 
 
 def _number(value: float | None, form: str = "") -> str:

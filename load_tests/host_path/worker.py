@@ -74,4 +74,5 @@ class Worker:
         assert self._process.stdout
         if line := self._process.stdout.readline():
             return line
-        raise CannotMeasure(f"a call failed, see {self._log}")
+        last = self._log.read_text().strip().splitlines()[-1:]
+        raise CannotMeasure(f"a call failed, see {self._log}: {' '.join(last)}")

@@ -9,9 +9,12 @@ import pytest
 from tokenizers import Tokenizer
 
 from load_tests.bench.servers import checkpoint
+from load_tests.host_path.__main__ import fresh_calls, with_texts
 from load_tests.host_path.bodies import Calls
 from load_tests.host_path.floor import DIMENSIONS, Floor
 from load_tests.host_path.report import BEGIN, END, replace
+from load_tests.host_path.rows import chosen
+from load_tests.host_path.sides import CannotMeasure
 
 WORDS = Calls("model", "words", 12, 256, "base64")
 
@@ -34,9 +37,25 @@ def test_no_text_of_a_corpus_comes_in_two_rounds(monkeypatch: pytest.MonkeyPatch
     # Patched because the real corpus is fetched from Debian.
     texts = [f"text {number}" for number in range(100)]
     monkeypatch.setattr("load_tests.host_path.bodies.texts_of", lambda language: texts)
-    rounds = [Calls("model", "english", 65, 2, "float", part) for part in range(3)]
+    rounds = [Calls("model", "english", 65, 2, "float", part, 20) for part in range(3)]
     sent = [orjson.loads(body)["input"] for calls in rounds for body in calls.stream()]
     assert [text for batch in sent for text in batch] == texts
+
+
+def test_a_row_without_texts_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def texts_of(language: str) -> list[str]:
+        if language == "japanese":
+            raise CannotMeasure("apt-get is needed")
+        return ["text"] * (4 * 256)
+
+    # Patched because the real corpus is fetched from Debian.
+    monkeypatch.setattr("load_tests.host_path.__main__.texts_of", texts_of)
+    found, notes = with_texts(chosen(["bulk-12", "english", "japanese"]), rounds=2)
+    assert [row.key for row in found] == ["bulk-12", "english"]
+    assert notes == ["Left out: `japanese`: apt-get is needed."]
+    assert fresh_calls(found[1], rounds=2) == 2
+    with pytest.raises(CannotMeasure, match="nothing is left"):
+        with_texts(chosen(["english"]), rounds=5)
 
 
 @pytest.mark.parametrize("encoding_format", ["base64", "float", "int8", "ubinary"])

@@ -38,7 +38,8 @@ def test_a_total_leaves_the_client_out_and_is_a_median() -> None:
 
 
 def test_a_ratio_is_that_of_pairs_of_one_round() -> None:
-    assert COSTS.ratio("bulk", NOW, BEFORE) == pytest.approx((40 / 160 + 35 / 140) / 2)
+    assert COSTS.ratios("bulk", NOW, BEFORE) == [40 / 160, 35 / 140]
+    assert COSTS.ratios("floats", NOW, BEFORE) == []
 
 
 @pytest.mark.parametrize(
@@ -59,8 +60,8 @@ def test_a_bar_is_kept_or_not(row: Row, verdict: str) -> None:
 def test_the_table_has_a_line_a_row() -> None:
     lines = main_table([BULK, LONE], COSTS).splitlines()
     assert lines[2] == (
-        "| `bulk` | 256 x 65 tokens, 4 callers | base64 | 150 | 37.5 | 35.0 to 40.0 | 0.25"
-        " | ≤ 45: yes | 8.0 |"
+        "| `bulk` | 256 x 65 tokens, 4 callers | base64 | 150 | 37.5 (35.0 to 40.0)"
+        " | 0.25 (0.25 to 0.25) | ≤ 45: yes | 8.0 |"
     )
     assert lines[3].endswith("| ≤ 1 x before: yes | - |")
 
