@@ -1,4 +1,4 @@
-"""The encoder step of an exported repository, run in this process as Triton would run it."""
+"""A step of an exported repository, run in this process as Triton would run it."""
 
 import importlib.util
 import json
@@ -60,19 +60,8 @@ class EncoderStep:
     def __init__(self, folder: Path) -> None:
         """folder: NAME-encoder of a model repository."""
         self.onnx = folder / "1" / "model.onnx"
-        self.config = text_format.Parse(
-            (folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig()
-        )
-        self._model = _load(folder / "1").TritonPythonModel()
-        settings = json_format.MessageToDict(self.config, preserving_proto_field_name=True)
-        self._model.initialize(
-            {
-                "model_config": json.dumps(settings),
-                "model_repository": str(folder),
-                "model_version": "1",
-                "model_instance_device_id": "0",
-            }
-        )
+        self.config = read_config(folder)
+        self._model = open_step(folder)
 
     @property
     def instances(self) -> int:
@@ -87,6 +76,30 @@ class EncoderStep:
         for request in requests:
             response = request.answer.result()
             assert response.error is None, response.error
+
+
+def read_config(folder: Path) -> model_config_pb2.ModelConfig:
+    """The config.pbtxt of a step."""
+    text = (folder / "config.pbtxt").read_text()
+    return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+def open_step(folder: Path) -> Any:
+    """The TritonPythonModel of a step, with the settings of its config.pbtxt.
+
+    folder  NAME-STEP of a model repository
+    """
+    model = _load(folder / "1").TritonPythonModel()
+    settings = json_format.MessageToDict(read_config(folder), preserving_proto_field_name=True)
+    model.initialize(
+        {
+            "model_config": json.dumps(settings),
+            "model_repository": str(folder),
+            "model_version": "1",
+            "model_instance_device_id": "0",
+        }
+    )
+    return model
 
 
 def request(texts: list[list[int]]) -> Request:
@@ -111,7 +124,7 @@ def _load(folder: Path) -> ModuleType:
     sys.modules[STAND_IN] = stand_in
     sys.path.append(str(folder))
     try:
-        found = importlib.util.spec_from_file_location("encoder_step", folder / "model.py")
+        found = importlib.util.spec_from_file_location("step", folder / "model.py")
         assert found is not None
         assert found.loader is not None
         module = importlib.util.module_from_spec(found)

@@ -108,7 +108,7 @@ def measure_settings(
             name: stack.enter_context(servers.started(_recipe(side, settings)))
             for name, side in sides.items()
         }
-        (tokenizer_json,) = repositories[NOW].glob("*/1/tokenizer.json")
+        (step,) = repositories[NOW].glob("*-tokenizer")
         for number in range(rounds):
             for row in rows:
                 names = list(running)[:: -1 if number % 2 else 1]
@@ -116,7 +116,7 @@ def measure_settings(
                     job = _job(row, running[name].target.model, number, rounds, seconds)
                     yield _measure(client, running[name], row, name, number, job)
                 job = _job(row, "model", number, rounds, seconds)
-                yield _floor(floor, tokenizer_json.absolute(), row, number, job)
+                yield _floor(floor, step.absolute(), row, number, job)
 
 
 def _measure(
@@ -134,9 +134,9 @@ def _measure(
     return _cost(row, side, number, figures["calls"], taken, elsewhere)
 
 
-def _floor(floor: Worker, tokenizer_json: Path, row: Row, number: int, job: Job) -> Cost:
+def _floor(floor: Worker, step: Path, row: Row, number: int, job: Job) -> Cost:
     """The same calls, as much as must be done of them."""
-    floor.prepare({**job, "tokenizer_json": str(tokenizer_json)})
+    floor.prepare({**job, "step": str(step)})
     figures = floor.go()
     return _cost(row, FLOOR, number, figures["calls"], {"floor": figures["floor"]})
 

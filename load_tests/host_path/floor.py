@@ -1,6 +1,6 @@
 """What must be done for a call, in one process: no Triton, no HTTP, nobody else.
 
-Parse the JSON, tokenize as the exported step does, take constant rows, quantize, render. A job is
+Parse the JSON, tokenize by the exported step itself, take constant rows, quantize, render. A job is
 told by `worker`; the process runs the code that is measured, today's.
 """
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from export.steps.quantization import quantize
 from export.steps.tokenization import PackedTokenizer
+from load_tests.bench.step import open_step
 from load_tests.host_path.bodies import Calls
-from load_tests.host_path.sides import MAX_LENGTH
 from load_tests.host_path.worker import Work, serve
 
 DIMENSIONS = 384
@@ -25,10 +25,10 @@ WARM_UP_CALLS = 4
 
 
 class Floor:
-    """One model, its tokenizer as exported."""
+    """One model; its tokenizer is the one of the exported step."""
 
-    def __init__(self, tokenizer_json: Path) -> None:
-        self._tokenizer = PackedTokenizer(tokenizer_json, MAX_LENGTH)
+    def __init__(self, tokenizer: PackedTokenizer) -> None:
+        self._tokenizer = tokenizer
         rows = np.random.default_rng(0).standard_normal((256, DIMENSIONS), dtype=np.float32)
         self._rows: NDArray[np.float32] = rows
 
@@ -55,8 +55,10 @@ def _encoded(made: NDArray[Any], encoding_format: str) -> list[Any]:
 
 
 def prepare(job: dict[str, Any], floors: dict[str, Floor]) -> Work:
-    path = job["tokenizer_json"]
-    floor = floors.setdefault(path, Floor(Path(path)))
+    folder = job["step"]
+    if folder not in floors:
+        floors[folder] = Floor(open_step(Path(folder)).tokenizer)
+    floor = floors[folder]
     calls = Calls(**job["calls"])
     for body in calls.warm_up.bodies[:WARM_UP_CALLS]:
         floor.answer(body)

@@ -8,6 +8,7 @@ import pybase64
 import pytest
 from tokenizers import Tokenizer
 
+from export.steps.tokenization import PackedTokenizer
 from load_tests.bench.servers import checkpoint
 from load_tests.host_path.__main__ import fresh_calls, with_texts
 from load_tests.host_path.bodies import Calls
@@ -59,8 +60,8 @@ def test_a_row_without_texts_is_left_out_and_named(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("encoding_format", ["base64", "float", "int8", "ubinary"])
-def test_the_floor_does_all_that_a_call_asks_for(encoding_format: str, tmp_path: Path) -> None:
-    floor = Floor(checkpoint() / "tokenizer.json")
+def test_the_floor_does_all_that_a_call_asks_for(encoding_format: str) -> None:
+    floor = Floor(PackedTokenizer(checkpoint() / "tokenizer.json", 512))
     call = {"model": "m", "input": ["salt", "bread and salt"], "encoding_format": encoding_format}
     answer = orjson.loads(floor.answer(orjson.dumps(call)))
     assert answer["usage"]["prompt_tokens"] == 3 + 5
