@@ -1,21 +1,22 @@
 """Texts of one call → chunks, by estimated tokens. Pure.
 
-A chunk is one Triton request. Texts of about one length together waste least in the encoder,
-and many small chunks let Triton mix the calls of several clients.
+A chunk is one Triton request. Texts of about one length together waste least in the encoder, and
+small chunks let Triton mix the calls of several clients. The encoder itself takes from a chunk what
+fills a micro-batch, so chunks need not be smaller than that, and each costs hops and copies.
 """
 
 from collections.abc import Sequence
 
-MICRO_BATCH_CHUNKS = 4  # that fill one; the more, the better they fill it
 SHORT_TOKENS = 16  # of a text; of shorter ones a chunk has fewer tokens than it might
 
 
 def limits(chunk_tokens: int, chunk_texts: int, micro_batch_tokens: int) -> tuple[int, int]:
     """Tokens and texts of a chunk, for an encoder that takes so many tokens at a time.
 
-    Each chunk costs two hops and some copies, which a GPU has no time for if it is small.
+    On a CPU a chunk is several micro-batches, by the settings. On a GPU it is one: a Triton's
+    window has four of them, answered, encoded, and on their way.
     """
-    tokens = max(chunk_tokens, micro_batch_tokens // MICRO_BATCH_CHUNKS)
+    tokens = max(chunk_tokens, micro_batch_tokens)
     return tokens, max(chunk_texts, tokens // SHORT_TOKENS)
 
 

@@ -13,10 +13,12 @@ def test_what_fits_into_one_chunk_keeps_its_order() -> None:
 
 @pytest.mark.parametrize(
     ("micro_batch_tokens", "expected"),
-    [(128, (1024, 64)), (4096, (1024, 64)), (16_384, (4096, 256))],
-    ids=["a CPU", "a large model on a GPU", "a small model on a GPU"],
+    [(128, (1024, 64)), (1024, (1024, 64)), (4096, (4096, 256)), (16_384, (16_384, 1024))],
+    ids=["a CPU", "as the settings", "a large model on a GPU", "a small model on a GPU"],
 )
-def test_four_chunks_fill_a_micro_batch(micro_batch_tokens: int, expected: tuple[int, int]) -> None:
+def test_a_chunk_is_a_micro_batch_of_a_gpu(
+    micro_batch_tokens: int, expected: tuple[int, int]
+) -> None:
     assert expected == limits(1024, 64, micro_batch_tokens)
 
 
