@@ -90,6 +90,7 @@ def create_app(settings: Settings, embedder: Embedder, tracing: Tracing | None =
             (one.address,): one.outstanding_tokens for one in embedder.status()
         },
         retries=embedder.retries,
+        triton_requests=embedder.triton_requests,
         key_file_valid=lambda: key_source.is_valid,
         key_file_loaded=lambda: key_source.loaded_at,
     )

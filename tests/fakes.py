@@ -166,6 +166,9 @@ class FakeEmbedder:
     def retries(self) -> dict[tuple[str, ...], int]:
         return {}
 
+    def triton_requests(self) -> dict[tuple[str, ...], int]:
+        return {}
+
     def ready_tritons(self) -> int:
         return len(self.tritons)
 

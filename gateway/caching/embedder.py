@@ -189,6 +189,9 @@ class CachingEmbedder:
     def retries(self) -> Mapping[tuple[str, ...], int]:
         return self._embedder.retries()
 
+    def triton_requests(self) -> Mapping[tuple[str, ...], int]:
+        return self._embedder.triton_requests()
+
     def ready_tritons(self) -> int:
         return self._embedder.ready_tritons()
 

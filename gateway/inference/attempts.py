@@ -1,10 +1,11 @@
 """A chunk that was sent to one Triton, and what its sender is told."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.errors import TritonUnavailable
-from gateway.inference.messages import Message
+from gateway.inference.messages import Answer
 
 
 @dataclass(slots=True, eq=False)
@@ -12,15 +13,17 @@ class Attempt:
     """One chunk at one Triton.
 
     outcome  Triton's answer, or why nobody should wait for this one alone
+    leave    tells that nobody waits for it any more
     """
 
     address: str
     ensemble: str
     sent_at: float
-    outcome: asyncio.Future[Message]
+    outcome: asyncio.Future[Answer]
+    leave: Callable[[], None]
     is_given_up: bool = False
 
-    def take_over(self, task: asyncio.Task[Message]) -> None:
+    def take_over(self, task: asyncio.Task[Answer]) -> None:
         """What came of it, for whoever still waits."""
         if self.outcome.done():
             return

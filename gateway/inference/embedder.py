@@ -169,6 +169,11 @@ class Embedder(Protocol):
         """Chunks that a Triton has lost, by reason, and `sent` to another or `refused`."""
         ...
 
+    def triton_requests(self) -> Mapping[tuple[str, ...], int]:
+        """Requests for embeddings to Tritons, by model and what was in them: one chunk `alone`,
+        some that `shared` it, or one `apart` after a shared one had failed."""
+        ...
+
     def ready_tritons(self) -> int:
         """How many Tritons are asked, for some model at least."""
         ...

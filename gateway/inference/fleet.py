@@ -14,6 +14,7 @@ from gateway.inference.lanes import Lanes
 from gateway.inference.replica import Replica
 from gateway.inference.retries import RetryBudget
 from gateway.inference.rpc_errors import is_of_one_model
+from gateway.inference.sharing import Sharing
 from gateway.inference.windows import FindWindows, Window, Windows, Wish
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class Fleet:
 
     replicas  by address, also those that only finish what they have
     lanes     by ensemble, each before all Tritons
+    sharing   the last step of every chunk
     embedded  tokens that Tritons have answered for, by the name that clients send
     on_loss   called with a Triton that is left, or has a model that must prove itself
     on_doubt  called with a Triton, and a model of it that failed
@@ -50,6 +52,7 @@ class Fleet:
         self.budget = RetryBudget(clock)
         self.retries: Counter[tuple[str, ...]] = Counter()  # by reason and result
         self.embedded: Counter[tuple[str, ...]] = Counter()
+        self.sharing = Sharing(self.run)
         self.on_loss: Callable[[Replica], None] = lambda replica: None
         self.on_silence: Callable[[Replica], None] = lambda replica: None
         self.on_doubt: Callable[[Replica, str], None] = lambda replica, ensemble: None

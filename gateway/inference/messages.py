@@ -1,6 +1,7 @@
 """Triton's messages: a chunk as a request, an answer as embeddings, what a Triton says it has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -167,48 +168,76 @@ def drop_formats(request: service_pb2.ModelInferRequest) -> bool:
     return True
 
 
-def read_answer(
-    answer: service_pb2.ModelInferResponse, call: EmbeddingCall, count: int
-) -> Embeddings:
-    """The tensors of one answer for `count` texts; the arrays are views on its bytes.
+@dataclass(slots=True)
+class Answer:
+    """What Triton answered to one chunk: its rows of what its request brought.
+
+    Not frozen, since every call makes one.
+
+    raws     tensor → bytes, those of all texts of the request
+    edition  of the model that gave them
+    rows     of the chunk
+    total    texts of the request
+    """
+
+    raws: Mapping[str, bytes]
+    edition: str
+    rows: slice
+    total: int
+
+    @property
+    def token_counts(self) -> NDArray[np.int32]:
+        """(N,) as the tokenizer found them.
+
+        Raises: ContractMismatch.
+        """
+        return self.read(tensors.TOKEN_COUNT, (self.total,))[self.rows]
+
+    def read(self, tensor: tensors.Tensor, shape: tuple[int, ...]) -> NDArray[Any]:
+        """A tensor of the whole request; a view on its bytes.
+
+        Raises: ContractMismatch if it is missing or has another size.
+        """
+        try:
+            return tensors.unpack(tensor, self.raws.get(tensor.name, b""), shape)
+        except ValueError as error:
+            message = f"the inference server's {tensor.name} has an unexpected size"
+            raise ContractMismatch(message) from error
+
+
+def split_answer(
+    message: service_pb2.ModelInferResponse, counts: Sequence[int]
+) -> Iterator[Answer]:
+    """The answers to the chunks of one request, which have so many texts."""
+    names = [output.name for output in message.outputs]
+    raws = dict(zip(names, message.raw_output_contents, strict=False))
+    edition, total, start = message.model_version, sum(counts), 0
+    for count in counts:
+        yield Answer(raws, edition, slice(start, start + count), total)
+        start += count
+
+
+def read_answer(answer: Answer, call: EmbeddingCall) -> Embeddings:
+    """The tensors of one chunk; the arrays are views on the bytes of the answer.
 
     Raises: ContractMismatch if a tensor is missing or has another size, NotFinite.
     """
-    names = [output.name for output in answer.outputs]
-    raws = dict(zip(names, answer.raw_output_contents, strict=False))
-    width = int(_read(raws, tensors.WIDTH, (1,))[0])
+    width = int(answer.read(tensors.WIDTH, (1,))[0])
     if width < 1 or call.dimensions not in (None, width):
         raise ContractMismatch(f"the inference server gave {width} dimensions")
     arrays = {
-        number_format: _read(
-            raws,
-            tensors.EMBEDDINGS[number_format],
-            tensors.shape(number_format, count, width),
+        number_format: _finite(
+            answer.read(
+                tensors.EMBEDDINGS[number_format],
+                tensors.shape(number_format, answer.total, width),
+            )[answer.rows]
         )
         for number_format in call.number_formats
     }
-    token_counts = _read(raws, tensors.TOKEN_COUNT, (count,))
-    return Embeddings(arrays, token_counts, width, answer.model_version)
+    return Embeddings(arrays, answer.token_counts, width, answer.edition)
 
 
-def count_tokens(answer: service_pb2.ModelInferResponse) -> int:
-    """Tokens that the tokenizer found, 0 in an answer that does not say."""
-    raws = answer.raw_output_contents  # each is copied when it is looked at
-    for index, output in enumerate(answer.outputs):
-        if output.name == tensors.TOKEN_COUNT.name and index < len(raws):
-            counts = np.frombuffer(raws[index], tensors.DTYPES[tensors.TOKEN_COUNT.datatype])
-            return sum(counts.tolist())
-    return 0
-
-
-def _read(
-    raws: Mapping[str, bytes], tensor: tensors.Tensor, shape: tuple[int, ...]
-) -> NDArray[Any]:
-    try:
-        array = tensors.unpack(tensor, raws.get(tensor.name, b""), shape)
-    except ValueError as error:
-        message = f"the inference server's {tensor.name} has an unexpected size"
-        raise ContractMismatch(message) from error
+def _finite(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise NotFinite(MESSAGES[NotFinite])
     return array

@@ -21,6 +21,7 @@ from gateway.inference.messages import (
     read_config,
     read_editions,
     read_states,
+    split_answer,
 )
 from gateway.inference.names import folder_of_step
 from gateway.inference.rpc_errors import is_about_formats, map_rpc_errors
@@ -214,7 +215,7 @@ class Replica:
         call, sent_at = probing(ensemble), self._clock()
         with map_rpc_errors(call):
             answer = await self.infer(build_request(call, [0]), timeout_seconds)
-        read_answer(answer, call, 1)
+        read_answer(next(split_answer(answer, [1])), call)
         self.note_answer(ensemble, answer.model_version, sent_at)
 
     async def infer(

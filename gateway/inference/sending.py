@@ -15,9 +15,8 @@ from gateway.inference.attempts import Attempt, Silence
 from gateway.inference.embedder import EmbeddingCall
 from gateway.inference.fleet import Fleet
 from gateway.inference.lanes import Lane
-from gateway.inference.messages import Message, build_request, count_tokens
-from gateway.inference.replica import LOST_SECONDS, Replica
-from gateway.inference.rpc_errors import map_rpc_errors
+from gateway.inference.messages import Answer
+from gateway.inference.sharing import Part
 from gateway.inference.windows import Window, Wish
 
 
@@ -33,8 +32,9 @@ class Sending:
         self._chunk = chunk
         self._lane = lane
         self._tokens = sum(call.token_estimates[index] for index in chunk)
+        self._is_small = lane is fleet.lanes[call.ensemble].interactive
 
-    async def run(self) -> Message:
+    async def run(self) -> Answer:
         """The answer of the first Triton that gives one.
 
         Raises: UpstreamError, InputTooLong, InvalidDimensions, DimensionsNotSupported.
@@ -42,7 +42,7 @@ class Sending:
         self._fleet.budget.pay(self._tokens)
         return await self._ask(Wish(self._call.edition))
 
-    async def _ask(self, wish: Wish) -> Message:
+    async def _ask(self, wish: Wish) -> Answer:
         attempt = await self._send(wish)
         try:
             return await attempt.outcome
@@ -50,6 +50,9 @@ class Sending:
             return await self._race(wish, attempt)
         except TritonUnavailable as error:
             return await self._ask_another(wish, attempt, error)
+        except asyncio.CancelledError:
+            attempt.leave()
+            raise
 
     async def _send(self, wish: Wish) -> Attempt:
         """Waits for a place, and takes it."""
@@ -59,25 +62,26 @@ class Sending:
         if not wish.tried:
             call.timeline.ended("queue")
         replica = self._fleet.replica_of(window)
-        outcome: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        attempt = Attempt(replica.address, call.ensemble, self._fleet.clock(), outcome)
+        # Who has been lost goes alone: its text may be what Tritons are lost of.
+        may_share = self._is_small and not wish.tried
+        part = Part(replica, call, self._chunk, self._tokens, may_share)
+        outcome: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        attempt = Attempt(replica.address, call.ensemble, self._fleet.clock(), outcome, part.leave)
         replica.attempts.add(attempt)
         # An ensemble does what it has begun: a cancelled call leaves it to its end, and counted.
-        self._fleet.run(self._infer(replica, window, attempt)).add_done_callback(attempt.take_over)
+        self._fleet.run(self._infer(part, window, attempt)).add_done_callback(attempt.take_over)
         return attempt
 
-    async def _infer(self, replica: Replica, window: Window, attempt: Attempt) -> Message:
+    async def _infer(self, part: Part, window: Window, attempt: Attempt) -> Answer:
         """A Triton's answer, which holds its place in the lane until then."""
-        call, tokens = self._call, self._tokens
+        call, tokens, replica = self._call, self._tokens, part.replica
         try:
-            inference = call.timeline.infer(replica.address, len(self._chunk), tokens)
-            with inference, map_rpc_errors(call):
-                request = build_request(call, self._chunk)
-                answer = await replica.infer(request, LOST_SECONDS, inference.metadata)
-            replica.note_answer(call.ensemble, answer.model_version, attempt.sent_at)
-            inference.tokens = count_tokens(answer)
-            self._fleet.embedded[(call.model,)] += inference.tokens
-            if (more := inference.tokens - tokens) > 0:
+            answer = await self._fleet.sharing.infer(part)
+            replica.note_answer(call.ensemble, answer.edition, attempt.sent_at)
+            found = sum(answer.token_counts.tolist())
+            part.note_tokens(found)
+            self._fleet.embedded[(call.model,)] += found
+            if (more := found - tokens) > 0:
                 self._lane.charge(call.entry.caller, more)
             return answer
         except UpstreamError as error:
@@ -88,7 +92,7 @@ class Sending:
             self._lane.give_back(tokens, window)
             call.entry.answered(tokens)
 
-    async def _ask_another(self, wish: Wish, lost: Attempt, why: TritonUnavailable) -> Message:
+    async def _ask_another(self, wish: Wish, lost: Attempt, why: TritonUnavailable) -> Answer:
         """The answer of another Triton, if there is one and the budget allows it.
 
         Raises: UpstreamError; `why` where nobody else can be asked.
@@ -102,10 +106,10 @@ class Sending:
         self._lane.charge(self._call.entry.caller, -self._tokens)  # it pays once
         return await self._ask(wish)
 
-    async def _race(self, wish: Wish, silent: Attempt) -> Message:
+    async def _race(self, wish: Wish, silent: Attempt) -> Answer:
         """The first answer: of the Triton that is silent, or of another one."""
         another = self._fleet.run(self._ask_another(wish, silent, Silence()))
-        running: set[asyncio.Future[Message]] = {silent.outcome, another}
+        running: set[asyncio.Future[Answer]] = {silent.outcome, another}
         try:
             while True:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -114,6 +118,7 @@ class Sending:
                         return one.result()
         finally:
             another.cancel()
+            silent.leave()
 
 
 def _is_final(error: BaseException | None) -> bool:

@@ -115,7 +115,7 @@ class TritonEmbedder:
 
     async def _embed_chunk(self, call: EmbeddingCall, chunk: list[int], lane: Lane) -> Embeddings:
         answer = await Sending(self.fleet, call, chunk, lane).run()
-        return read_answer(answer, call, len(chunk))
+        return read_answer(answer, call)
 
     async def repository(self) -> Repository:
         self._mending.start()
@@ -142,6 +142,9 @@ class TritonEmbedder:
 
     def retries(self) -> Mapping[tuple[str, ...], int]:
         return self.fleet.retries
+
+    def triton_requests(self) -> Mapping[tuple[str, ...], int]:
+        return self.fleet.sharing.requests
 
     def ready_tritons(self) -> int:
         return self.fleet.count_ready()

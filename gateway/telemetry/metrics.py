@@ -55,6 +55,7 @@ class Metrics:
     triton_up       tells whether a Triton is asked, by its address
     triton_outstanding_tokens  tells the tokens that each Triton has
     retries         tells the chunks that a Triton has lost, by reason and what became of them
+    triton_requests  tells the requests that chunks went in, by model and how
     key_file_valid  tells whether the keys are those of the key file, key_file_loaded since when
     """
 
@@ -70,6 +71,7 @@ class Metrics:
         triton_up: Reading = dict,
         triton_outstanding_tokens: Reading = dict,
         retries: Reading = dict,
+        triton_requests: Reading = dict,
         key_file_valid: Callable[[], bool] = lambda: True,
         key_file_loaded: Callable[[], float] = float,
     ) -> None:
@@ -104,6 +106,9 @@ class Metrics:
             Readings("counter", lambda: NO_RETRIES | dict(retries()), "gateway_retries",
                      "Chunks that a Triton has lost, sent to another one or refused.",
                      "reason", "result"),
+            Readings("counter", triton_requests, "gateway_triton_requests",
+                     "Requests that chunks went in: alone, several that shared one, or apart.",
+                     "model", "kind"),
         ):  # fmt: skip
             self.registry.register(readings)
 

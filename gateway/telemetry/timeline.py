@@ -52,6 +52,10 @@ class Inference:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        self.end(error)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """It was answered, or failed."""
         self.ended = perf_counter()
         if error is not None:
             self.error = error.code if isinstance(error, GatewayError) else GatewayError.code
@@ -114,7 +118,7 @@ class Timeline:
 
     def infer(self, triton: str, texts: int, tokens: int) -> Inference:
         """A chunk on its way to a Triton; entered when it is sent, left with its answer."""
-        inference = Inference(triton, texts, tokens)
+        inference = Inference(triton, texts, tokens, perf_counter())
         self.inferences.append(inference)
         if self.trace is not None:
             inference.metadata = self.trace.infer(inference)

@@ -15,7 +15,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.inference.channels import Clear
 from gateway.inference.embedder import EmbeddingCall
-from gateway.inference.messages import build_request, probing, read_answer
+from gateway.inference.messages import build_request, probing, read_answer, split_answer
 from gateway.inference.tensors import DTYPES
 from load_tests.bench.client import Target
 from load_tests.host_path.client import Load, connect, drive
@@ -37,7 +37,7 @@ async def open_grpc(stack: AsyncExitStack, address: str, call: EmbeddingCall) ->
     async def ask() -> object:
         request = build_request(call, chunk)
         answer = await stub.ModelInfer(request, timeout=DEADLINE_SECONDS)
-        return read_answer(answer, call, len(chunk))
+        return read_answer(next(split_answer(answer, [len(chunk)])), call)
 
     return ask
 

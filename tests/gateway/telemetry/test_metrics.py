@@ -221,3 +221,12 @@ def test_a_histogram_counts_as_those_of_prometheus_do() -> None:
     other.labels("y").observe(1)
     created = re.compile(rb"^.*_created.*\n", re.MULTILINE)
     assert created.sub(b"", generate_latest(theirs)) == generate_latest(ours)
+
+
+async def test_requests_to_triton_are_counted_by_what_was_in_them() -> None:
+    metrics = Metrics(
+        held_bytes=dict, held_tokens=dict, waiting_tokens=dict, triton_tokens=dict,
+        triton_requests=lambda: {(MODEL, "shared"): 3},
+    )  # fmt: skip
+    line = b'gateway_triton_requests_total{kind="shared",model="%s"} 3.0' % MODEL.encode()
+    assert line in metrics.render()
