@@ -160,7 +160,7 @@ class Settings:
     chunk_tokens: Annotated[
         int,
         "Estimated tokens of one Triton request. Higher mixes callers less, lower costs overhead"
-        " for each request. A model on a GPU gets its micro-batch.",
+        " for each request. A model on a GPU gets half as much again as its micro-batch.",
     ] = 1024
     chunk_texts: Annotated[
         int, "Texts of one Triton request; more where 16 tokens a text do not fill it."

@@ -35,7 +35,8 @@ TOKENIZER_SECONDS = 5e-6  # of a text, one chunk after the other
 ESTIMATED_TOKENS = 1.5  # a token, of English by its bytes
 QUERY_TOKENS = 16
 SECONDS = 4.0  # virtual
-CHUNKS = ((0.25, 4), (1, 4), (2, 4), (2, 8))  # and the bulk window, both in micro-batches
+# And the bulk window, both in estimated tokens by those of a micro-batch.
+CHUNKS = ((0.25, 4), (1, 4), (1.5, 4), (1.5, 6), (2, 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def simulate(
     """What callers see.
 
     device         tokens of its micro-batch, and tokens a second
-    chunk, window  in micro-batches
+    chunk, window  as in CHUNKS
     """
     with asyncio.Runner(loop_factory=virtual_loop) as runner:
         return runner.run(_simulate(workload, device, chunk, window, seconds))
@@ -185,7 +186,7 @@ async def _simulate(
 ) -> Seen:
     tokens, _ = device
     windows = Windows(bulk=int(window * tokens), interactive=2 * tokens)
-    max_tokens, max_texts = chunking.limits(1024, 64, int(chunk * tokens))
+    max_tokens, max_texts = chunking.limits(int(chunk * tokens), 64, micro_batch_tokens=0)
     gateway = Gateway(Device(*device), Lanes(windows), max_tokens, max_texts)
     works = [partial(_ask_on, gateway, number, n) for number, n in enumerate(workload.texts)]
     running = [asyncio.create_task(work()) for work in works]

@@ -7,16 +7,17 @@ fills a micro-batch, so chunks need not be smaller than that, and each costs hop
 
 from collections.abc import Sequence
 
+ESTIMATED_TOKENS = 1.5  # for each that English has, by gateway/inference/estimates.py
 SHORT_TOKENS = 16  # of a text; of shorter ones a chunk has fewer tokens than it might
 
 
 def limits(chunk_tokens: int, chunk_texts: int, micro_batch_tokens: int) -> tuple[int, int]:
     """Tokens and texts of a chunk, for an encoder that takes so many tokens at a time.
 
-    On a CPU a chunk is several micro-batches, by the settings. On a GPU it is one: a Triton's
-    window has four of them, answered, encoded, and on their way.
+    On a CPU a chunk is several micro-batches, by the settings. On a GPU it is one, of English: a
+    Triton's window has two or three of them, encoded and on their way.
     """
-    tokens = max(chunk_tokens, micro_batch_tokens)
+    tokens = max(chunk_tokens, int(ESTIMATED_TOKENS * micro_batch_tokens))
     return tokens, max(chunk_texts, tokens // SHORT_TOKENS)
 
 

@@ -13,7 +13,7 @@ def test_what_fits_into_one_chunk_keeps_its_order() -> None:
 
 @pytest.mark.parametrize(
     ("micro_batch_tokens", "expected"),
-    [(128, (1024, 64)), (1024, (1024, 64)), (4096, (4096, 256)), (16_384, (16_384, 1024))],
+    [(128, (1024, 64)), (682, (1024, 64)), (4096, (6144, 384)), (16_384, (24_576, 1536))],
     ids=["a CPU", "as the settings", "a large model on a GPU", "a small model on a GPU"],
 )
 def test_a_chunk_is_a_micro_batch_of_a_gpu(
