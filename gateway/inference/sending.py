@@ -16,7 +16,7 @@ from gateway.inference.embedder import EmbeddingCall
 from gateway.inference.fleet import Fleet
 from gateway.inference.lanes import Lane
 from gateway.inference.messages import Answer
-from gateway.inference.sharing import Part
+from gateway.inference.parts import Part
 from gateway.inference.windows import Window, Wish
 
 

@@ -18,8 +18,10 @@ from gateway.errors import (
     TritonTimeout,
     TritonUnavailable,
 )
+from gateway.inference import sharing
 from gateway.inference.embedder import EmbeddingCall, Embeddings
-from gateway.inference.sharing import AT_ONCE, CHOICE_TOKENS, MOST_TEXTS
+from gateway.inference.parts import MOST_TEXTS
+from gateway.inference.sharing import AT_ONCE, CHOICE_TOKENS
 from gateway.inference.tensors import EMBEDDINGS
 from gateway.inference.triton import TritonEmbedder
 from gateway.inference.windows import Windows
@@ -152,6 +154,36 @@ async def test_what_comes_meanwhile_goes_together_when_one_is_answered(
     assert {"alone": AT_ONCE, "shared": 1} == kinds(embedder)
     await asyncio.gather(*first)
     assert {} == embedder.fleet.sharing._lines
+
+
+async def share(embedder: TritonEmbedder, triton: Held, number: int) -> None:
+    """One request that so many share, and no other, is under way."""
+    await occupy(embedder, triton)
+    start(embedder, *(small(b"shared") for _ in range(number)))
+    await all_wait(embedder, number)
+    triton.let(AT_ONCE)
+    await wait_until(lambda: AT_ONCE == len(triton.requests))
+    await wait_until(lambda: [b"shared"] * number == triton.arrived[-1])
+
+
+async def test_the_last_request_waits_until_it_is_as_big_as_the_others(
+    embedder: TritonEmbedder, triton: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "COMPANY_SECONDS", 60.0)
+    await share(embedder, triton, 3)
+    start(embedder, small(b"a"), small(b"b"))
+    await all_wait(embedder, 2)
+    start(embedder, small(b"c"))
+    await wait_until(lambda: [b"a", b"b", b"c"] == triton.arrived[-1])
+
+
+async def test_the_last_request_waits_a_moment_at_most(
+    embedder: TritonEmbedder, triton: Held
+) -> None:
+    await share(embedder, triton, 3)
+    start(embedder, small(b"a"))
+    await wait_until(lambda: [b"a"] == triton.arrived[-1])
+    assert 2 + AT_ONCE == len(triton.arrived)  # that of the three is still under way
 
 
 @pytest.mark.parametrize("dimensions", [None, 13])
@@ -355,7 +387,8 @@ async def test_of_a_lost_triton_each_goes_its_own_way_to_another_one() -> None:
         tasks = start(embedder, *calls)
         await all_wait(embedder, 12 - 2 * AT_ONCE)
         lost.let(1)
-        await wait_until(lambda: 4 == len(lost.arrived[-1]))
+        await wait_until(lambda: 4 in map(len, lost.arrived))
+        (shared,) = [texts for texts in lost.arrived if len(texts) == 4]
         lost.failure = grpc.StatusCode.UNAVAILABLE, "Socket closed"
         lost.let()
         other.let()
@@ -363,7 +396,7 @@ async def test_of_a_lost_triton_each_goes_its_own_way_to_another_one() -> None:
         await embedder.close()
     assert all(is_right(each, *call.texts) for each, call in zip(found, calls, strict=True))
     # Nobody brings another one down with others.
-    assert all([text] in other.arrived for text in lost.arrived[-1])
+    assert all([text] in other.arrived for text in shared)
 
 
 async def test_who_leaves_while_he_waits_is_not_sent_and_holds_nothing(
