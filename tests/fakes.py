@@ -48,7 +48,7 @@ PARAMETERS = {
     "max_length": "512",
     "matryoshka": "true",
     "revision": "abc",
-    "micro_batch_tokens": "256",
+    "micro_batch_tokens": "32",
 }
 MAX_LENGTH = int(PARAMETERS["max_length"])
 NATIVE = int(PARAMETERS["dimensions"])

@@ -127,7 +127,7 @@ async def test_options_reach_the_embedder(
     assert (call.ensemble, call.texts, call.dimensions) == (ENSEMBLE, (b"q:a", b"q:b"), 256)
     assert (call.normalized, call.truncation, call.timeline.request_id) == (False, "start", "r1")
     assert call.number_formats == ("float", "int8")
-    assert (call.token_estimates, call.micro_batch_tokens) == ([3, 3], 256)
+    assert (call.token_estimates, call.micro_batch_tokens) == ([3, 3], 32)
 
 
 async def test_models_are_listed(client: httpx.AsyncClient) -> None:
