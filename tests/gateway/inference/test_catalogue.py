@@ -68,7 +68,7 @@ UNKNOWN, LATER = "422 model_not_found", "503 service_unavailable"
 
 def test_a_model_is_what_its_parameters_say() -> None:
     expected = ServedModel(
-        MODEL, ENSEMBLE, ("large",), 1024, 512, True, "abc", 7, Prompts(), None, 256
+        MODEL, ENSEMBLE, ("large",), 1024, 512, True, "abc", 7, Prompts(), None, 32
     )
     assert expected == describe(Ensemble(ENSEMBLE, parameters=PARAMETERS), created=7)
     assert (MODEL, "mxbai-embed-large-v1", "large") == expected.names
