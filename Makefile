@@ -97,8 +97,8 @@ fuzz: .venv/dev build/fuzz/installed ## Cases from the schema against the gatewa
 	@$(BIN)/python -m tests.fuzz.schema build/fuzz/bin/schemathesis -n 3000
 	@$(foreach what,body key-file usage,mkdir -p build/fuzz/$(what) && build/fuzz/bin/python -m tests.fuzz $(what) -max_total_time=$(or $(SECONDS),600) -max_len=20000 -len_control=0 -dict=tests/fuzz/words.dict -artifact_prefix=build/fuzz/found- build/fuzz/$(what) tests/fuzz/seeds/$(what) &&) true
 
-same-ids: .venv/dev ## The tokenizer step against tokenizers itself on 120 000 texts of each structure; SEED, ONLY=roberta, GENERATED, REAL
-	@exec $(BIN)/python -m tests.same_ids $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)") $(if $(GENERATED),--generated $(GENERATED)) $(if $(REAL),--real $(REAL))
+same-ids: .venv/dev $(if $(LIBRARIES),build/same_ids/installed) ## The tokenizer step against tokenizers itself on 120 000 texts of each structure; SEED, ONLY=roberta, GENERATED, REAL; LIBRARIES=1 other libraries instead
+	@exec $(BIN)/python -m tests.same_ids$(if $(LIBRARIES),.libraries build/same_ids/bin/python) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)") $(if $(GENERATED),--generated $(GENERATED)) $(if $(REAL),--real $(REAL))
 
 chart: .venv/dev $(CHART_TOOLS:%=build/chart/%/installed) ## Write the chart's schema and table of values, check it by all tools, and mistakes by each
 	$(BIN)/python -m tests.helm
@@ -153,6 +153,10 @@ build/gpu/installed: pyproject.toml constraints.txt constraints-gpu.txt
 # atheris has builds up to Python 3.12.
 build/fuzz/installed: tests/fuzz/requirements.txt constraints.txt
 	$(PYTHON) -m venv build/fuzz && build/fuzz/bin/pip install -c constraints.txt . && build/fuzz/bin/pip install -r $< && touch $@
+
+# The libraries that decision 38 judges, beside the tokenizers that they are compared with.
+build/same_ids/installed: tests/same_ids/libraries.txt constraints.txt
+	$(PYTHON) -m venv build/same_ids && build/same_ids/bin/pip install -c constraints.txt -r $< && touch $@
 
 # Packages of npm; scripts of none are run.
 build/chart/%/installed: tests/helm/tools/npm/%.json
