@@ -94,6 +94,7 @@ class Line:
 
     at_once  requests that may be under way
     chunks   that are in those under way
+    timer    when those who wait leave at the latest, where there is room
     """
 
     def __init__(self, at_once: int) -> None:
@@ -110,6 +111,12 @@ class Line:
         """
         left = self.at_once - self.in_flight
         return left > 1 or (left == 1 and parts * self.in_flight >= self.chunks)
+
+    def stop_timer(self) -> None:
+        """Nobody waits any more, or all leave now."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def take(self) -> list[Part]:
         """The next ones, in their order: as many as share a micro-batch."""

@@ -122,7 +122,7 @@ class Sharing:
         line.chunks -= chunks
         if line.waiting:
             self._look_at(key, line)
-        elif not line.in_flight:
+        elif not line.in_flight and self._lines.get(key) is line:
             del self._lines[key]
 
     def _look_at(self, key: Key, line: Line) -> None:
@@ -134,9 +134,7 @@ class Sharing:
             line.timer = loop.call_later(COMPANY_SECONDS, self._leave, key, line)
 
     def _leave(self, key: Key, line: Line) -> None:
-        if line.timer is not None:
-            line.timer.cancel()
-            line.timer = None
+        line.stop_timer()
         line.in_flight += 1
         self._run(self._travel(key, line))
 
@@ -144,6 +142,7 @@ class Sharing:
         """Sends what waits by now, and gives each its part of the answer."""
         parts = line.take()
         line.chunks += len(parts)
+        line.stop_timer()
         if line.waiting:  # more than fit
             self._look_at(key, line)
         try:

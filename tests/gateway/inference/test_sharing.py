@@ -567,3 +567,20 @@ async def test_whatever_happens_each_gets_what_is_his_and_nothing_is_left() -> N
         assert kinds(embedder)["shared"] > 0
         await embedder.close()
     assert answered > 200
+
+
+async def test_a_timer_ends_with_those_who_wait(
+    embedder: TritonEmbedder, triton: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was set while they were about to leave, as by an answer of that moment."""
+    monkeypatch.setattr(sharing, "COMPANY_SECONDS", 60.0)
+    await share(embedder, triton, 3)
+    start(embedder, small(b"a"), small(b"b"))
+    await all_wait(embedder, 2)
+    ((key, line),) = embedder.fleet.sharing._lines.items()
+    assert line.timer is not None
+    line.in_flight += 1
+    triton.let()
+    await embedder.fleet.sharing._travel(key, line)
+    assert line.timer is None
+    await wait_until(lambda: not embedder.fleet.sharing._lines)
