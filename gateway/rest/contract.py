@@ -1,17 +1,16 @@
 """What callers get: EmbeddingResponse → bytes, errors → bytes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from gateway.errors import GatewayError, InvalidField
 from gateway.rest.encoding import Column, Format
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingResponse:
+class EmbeddingResponse(msgspec.Struct, frozen=True):
     """What the caller gets; `columns` holds one entry per text for each format.
 
     tokens       of all texts together, as fed to the encoder

@@ -18,7 +18,6 @@ nothing is optional by accident and nothing is checked again.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NoReturn, TypeVar, cast, get_args
 
 import msgspec
@@ -76,8 +75,7 @@ _BOOLEAN = Decoder(bool | None)
 _NUMBER = Decoder(int | float | None)
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingRequest:
+class EmbeddingRequest(msgspec.Struct, frozen=True):
     """What the caller asks for.
 
     texts       N texts in UTF-8; none while they are token ids
