@@ -9,6 +9,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.rest.crowd import Crowd
+from gateway.rest.writing import AnswerWriter
 
 
 class Place(Enum):
@@ -68,6 +69,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.writer = AnswerWriter(transport)
         self.crowd.make_room(len(self.connections))
         self.crowd.join(self)
         self.watch_client()
@@ -78,7 +80,12 @@ class PatientProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._stop_unread_timer()
 
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.cycle.transport = self.writer  # type: ignore[assignment]  # all that a cycle uses
+
     def on_response_complete(self) -> None:
+        self.writer.end()
         super().on_response_complete()  # starts the timer of a wait between two requests
         if self.transport.is_closing():
             self._start_unread_timer()
@@ -182,12 +189,14 @@ class LingeringClose:
     def __init__(self, protocol: PatientProtocol, cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
-        self.write = protocol.transport.write
-        self.is_closing = protocol.transport.is_closing
+        self._writer = protocol.writer
+        self.write = self._writer.write
+        self.is_closing = self._writer.is_closing
 
     def close(self) -> None:
         """At once if the request was read to its end."""
         if self._cycle.more_body:
+            self._writer.flush()
             self._protocol.end()
         else:
-            self._protocol.transport.close()
+            self._writer.close()
