@@ -22,7 +22,7 @@ LOOK_CHARACTERS = 512  # at an end of a piece: four of the longest tokens that v
 UNSURE_CHARACTERS = 32  # at the end of a window: what follows can change their normal form
 UNSURE_TOKENS = 8
 MERGING_TOKENS = 64  # in which all paths to a place become one
-NO_CHARACTER = "\U0010ffff"
+NO_CHARACTERS = [chr(code) for code in range(0x10FFFF, 0x10FF00, -1)]  # that hardly any knows
 
 
 class Subwords(Protocol):
@@ -167,7 +167,8 @@ class Unigram:
         self._model = model
         self._vocabulary = vocabulary
         self.lattice = Lattice(scores)
-        self._unknown = set(self._ids(NO_CHARACTER))  # one token, or the bytes of the character
+        unknown = next(filter(self._lacks, NO_CHARACTERS), "")
+        self._unknown = set(self._ids(unknown))  # one token, or the bytes of the character
         self.spells = len(self._unknown) == 1  # whether tokens are the text that they stand for
 
     def settled(self, piece: Piece) -> int:
@@ -205,6 +206,9 @@ class Unigram:
         pairs = zip(reversed(tokens), reversed(path), strict=False)
         equal = takewhile(lambda pair: pair[0] == pair[1], pairs)
         return sum(1 for (_, end), _ in takewhile(lambda pair: pair[0][1] > doubt, equal))
+
+    def _lacks(self, character: str) -> bool:
+        return self._model.token_to_id(character) is None
 
     def _ids(self, text: str) -> list[int]:
         return [token.id for token in self._model.tokenize(text)]

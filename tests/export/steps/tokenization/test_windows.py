@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, models, normalizers
 
 from export.steps.tokenization.reading import Slices
 from export.steps.tokenization.windows import Windows
-from tests.export.steps.tokenization.kinds import KINDS, Counting, run, whole_ids
+from tests.export.steps.tokenization.kinds import KINDS, Counting, run, scored_unigram, whole_ids
 from tests.export.steps.tokenization.texts import hard_text
 
 Made = tuple[Tokenizer, Windows]
@@ -131,3 +131,10 @@ def test_all_of_a_long_text_is_counted_in_slices(made: Made, content: str) -> No
         slices = never_longer(slices)  # but for words and ends of blanks, which are whole
 
     assert len(whole_ids(tokenizer, text)) == run(slices)
+
+
+def test_a_vocabulary_may_know_the_last_character_there_is() -> None:
+    """Which is what is asked for to learn the token of unknown ones."""
+    tokenizer = scored_unigram({"[UNK]": -14.0, "▁": -3.0, "a": -4.0, "\U0010ffff": -5.0})
+
+    check((tokenizer, Windows(tokenizer)), "한" * 4000, count=60)
