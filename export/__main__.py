@@ -88,6 +88,7 @@ def read(given: argparse.Namespace) -> ExportOptions:
         gpus=given.gpus,
         tokenizers=given.tokenizers,
         quantizers=given.quantizers,
+        segments_mib=given.segments_mib,
     )
     return ExportOptions(
         output=given.output,

@@ -99,6 +99,11 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
         ("instances", 1, "encoders, on each GPU if on any (default: 1)"),
         ("tokenizers", None, "tokenizers, each with a core (default: 1, beside a GPU 4)"),
         ("quantizers", None, "quantizers, each with a core (default: 1, beside a GPU 2)"),
+        (
+            "segments_mib",
+            32,
+            "memory of a tokenizer for the ids of words that it has met, 0 for none (default: 32)",
+        ),
         ("threads", 0, "threads of an encoder on CPUs, 0 for all cores (default: 0)"),
         (
             "micro_batch_tokens",

@@ -142,6 +142,7 @@ def _build(
 ) -> Manifest:
     """Write all files of the model into the staged folder, verified, the manifest last."""
     from export.canary import put_canary
+    from export.cut_texts import why_uncut
     from export.encoder import write_encoder
     from export.long_texts import windows_hold
     from export.reference import load  # torch: seconds to import
@@ -164,14 +165,23 @@ def _build(
     added = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
     with told(UnsupportedModel, "tokenizer.json: it cannot read a long text"):
         windows = windows_hold(tokenizer_json, spec.max_length, added)
+        uncut = (
+            why_uncut(tokenizer_json, spec.max_length, added)
+            if serving.segments_mib
+            else "--segments-mib 0"
+        )
     if not windows:
         report("This tokenizer reads long texts whole: in windows their tokens would be others")
+    if uncut:
+        report(f"This tokenizer reads every text as a whole: {uncut}")
     longest = GPU_LONG_TOKENS if serving.is_on_gpu else LONG_TOKENS
     with told(VerificationFailed, "a text cannot be embedded"):
-        sample = take_sample(tokenizer_json, reference, windows, longest)
+        sample = take_sample(
+            tokenizer_json, reference, windows, longest, 0 if uncut else serving.segments_mib
+        )
     encoder = write_encoder(reference, sample, tokenizer_json, model_onnx, serving, report)
     put_canary(model_onnx.parent, sample, encoder.serving.settled_precision)
-    write_step_configs(staged, spec, encoder.serving, windows)
+    write_step_configs(staged, spec, encoder.serving, windows, uncut)
     edition = seal(staged)
     folders = assemble(staged, spec, encoder.serving, checkpoint.revision, edition)
     manifest = Manifest(
@@ -181,7 +191,12 @@ def _build(
         weights=spec.weights,
         versions=library_versions(),
         files=hash_files(staged, folders),
-        verification={**asdict(encoder.verification), "windows": windows},
+        verification={
+            **asdict(encoder.verification),
+            "windows": windows,
+            "ids_from": "tokenizers" if uncut else "segments",
+            "why_no_segments": uncut or None,
+        },
         quality=None if encoder.quality is None else asdict(encoder.quality),
         check=_command(options),
     )

@@ -56,15 +56,18 @@ def version_folder(staged: Path, step: str) -> Path:
     return folder
 
 
-def write_step_configs(staged: Path, spec: ModelSpec, serving: Serving, windows: bool) -> None:
+def write_step_configs(
+    staged: Path, spec: ModelSpec, serving: Serving, windows: bool, why_uncut: str = ""
+) -> None:
     """Write the config.pbtxt of the three steps; their folders give them their names.
 
-    windows  whether the tokenizer reads long texts in windows
+    windows    whether the tokenizer reads long texts in windows
+    why_uncut  why it does not cut texts into segments; nothing if it does
     """
     model_onnx = version_folder(staged, "encoder") / "model.onnx"
     inputs = graph_inputs(model_onnx) if serving.target == "tensorrt" else {}
     configs = {
-        "tokenizer": tokenizer_config(spec, serving, windows),
+        "tokenizer": tokenizer_config(spec, serving, windows, why_uncut),
         "encoder": encoder_config(spec, serving, inputs),
         "quantize": quantize_config(spec, serving),
     }
@@ -186,7 +189,9 @@ def _similarity(spec: ModelSpec) -> str:
     return spec.similarity
 
 
-def tokenizer_config(spec: ModelSpec, serving: Serving, windows: bool) -> triton.ModelConfig:
+def tokenizer_config(
+    spec: ModelSpec, serving: Serving, windows: bool, why_uncut: str = ""
+) -> triton.ModelConfig:
     """TEXT, TRUNCATION → INPUT_IDS, SEQ_LENS."""
     config = _python_step(serving.tokenizers)
     config.input.extend(
@@ -195,7 +200,14 @@ def tokenizer_config(spec: ModelSpec, serving: Serving, windows: bool) -> triton
     config.output.extend(
         [_output("INPUT_IDS", triton.TYPE_INT64, -1), _output("SEQ_LENS", triton.TYPE_INT32, -1)]
     )
-    _set_parameters(config, max_length=str(spec.max_length), windows=str(windows).lower())
+    _set_parameters(
+        config,
+        max_length=str(spec.max_length),
+        windows=str(windows).lower(),
+        segments_mib=str(0 if why_uncut else serving.segments_mib),
+    )
+    if why_uncut:
+        _set_parameters(config, why_no_segments=why_uncut)
     return config
 
 

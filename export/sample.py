@@ -65,17 +65,22 @@ class Sample:
 
 
 def take_sample(
-    tokenizer_json: Path, reference: Reference, windows: bool, longest: int = LONG_TOKENS
+    tokenizer_json: Path,
+    reference: Reference,
+    windows: bool,
+    longest: int = LONG_TOKENS,
+    segments_mib: int = 0,
 ) -> Sample:
     """Tokens found equal to the checkpoint's own, and its embeddings of them.
 
-    windows  whether the tokenizer step is told to read long texts in windows
-    longest  tokens of a text that is embedded, at most
+    windows       whether the tokenizer step is told to read long texts in windows
+    longest       tokens of a text that is embedded, at most
+    segments_mib  that the tokenizer step is given
 
     Raises: VerificationFailed naming the text.
     """
     limit = reference.spec.max_length
-    packed = PackedTokenizer(tokenizer_json, limit, windows)
+    packed = PackedTokenizer(tokenizer_json, limit, windows, segments_mib)
     texts = hurting_texts(packed, limit, special_tokens(reference.tokenizer()))
     texts, rows = embedded(texts, check_tokens(packed, reference, texts), longest)
     with tqdm(rows, desc="Embedding", unit="text", leave=False) as bar:  # gone before an error

@@ -23,6 +23,7 @@ LIMITS = {
     "instances": (1, 64),
     "tokenizers": (1, 64),
     "quantizers": (1, 64),
+    "segments_mib": (0, 2**16),
 }
 MOST_GPUS = 64
 
@@ -61,6 +62,7 @@ class Serving:
     gpus: tuple[int, ...] = ()  # as Triton counts them; none: every one that it sees
     tokenizers: int | None = None  # instances; None: one, or as many as keep up with a GPU
     quantizers: int | None = None
+    segments_mib: int = 32  # of each tokenizer, for the ids of segments; 0: texts are not cut
 
     def __post_init__(self) -> None:
         check_name(self.served_name, "--served-name")

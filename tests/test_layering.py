@@ -39,7 +39,7 @@ EXPORT = [
     {"export.graph", "export.serving"},
     {"export.arguments", "export.engines", "export.reference", "export.repository"},
     {"export.contents", "export.long_texts", "export.manifest", "export.sample"},
-    {"export.output", "export.verification"},
+    {"export.cut_texts", "export.output", "export.verification"},
     {"export.canary", "export.precision"},
     {"export.encoder"},
     {"export.pipeline"},

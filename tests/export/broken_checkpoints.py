@@ -215,7 +215,8 @@ def served(output: Path, texts: Sequence[str]) -> list[NDArray[np.float32]]:
     (settings,) = output.glob("*-tokenizer/config.pbtxt")
     step = text_format.Parse(settings.read_text(), triton.ModelConfig())
     windows = step.parameters["windows"].string_value == "true"
-    tokenizer = PackedTokenizer(tokenizer_json, int(said["max_length"]), windows)
+    segments_mib = int(step.parameters["segments_mib"].string_value)
+    tokenizer = PackedTokenizer(tokenizer_json, int(said["max_length"]), windows, segments_mib)
     encoder = CpuEncoder(model_onnx, threads=1)
     prompt = read_prompts(said).choose(None)
     plain = [text.encode() for text in texts]

@@ -78,6 +78,7 @@ def test_every_option_of_a_gpu_arrives(asked: Options) -> None:
     options = asked(
         *("org/m", "--target", "cuda", "--precision", "bf16", "--gpus", "2,0"),
         *("--tokenizers", "8", "--quantizers", "3", "--memory-mib", "4096"),
+        *("--segments-mib", "64"),
     )
     assert options.serving == Serving(
         served_name="org/m",
@@ -87,6 +88,7 @@ def test_every_option_of_a_gpu_arrives(asked: Options) -> None:
         tokenizers=8,
         quantizers=3,
         memory_mib=4096,
+        segments_mib=64,
     )
 
 
@@ -113,6 +115,7 @@ ABSURD = ["-1", "-0", "1.5", "1e3", "", " 1", "\u0661", "0x10", "nan", "9" * 500
         ("--target", ["gpu"]),
         ("--gpus", ["", ",", "0,", "-1", "a", "64", "0;1"]),
         ("--tokenizers", [*ABSURD, "0", "65"]),
+        ("--segments-mib", [*ABSURD, "65537"]),
     ],
 )
 def test_an_absurd_argument_is_refused_in_one_sentence(

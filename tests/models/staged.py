@@ -31,6 +31,7 @@ class Staged:
             tokenizer / "1" / "tokenizer.json",
             int(settings["max_length"]),
             windows=settings["windows"] == "true",
+            segments_mib=int(settings["segments_mib"]),
         )
         precision = _parameters(encoder)["precision"]
         self._encoder = CpuEncoder(encoder / "1" / "model.onnx", THREADS, precision)

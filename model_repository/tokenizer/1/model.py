@@ -29,6 +29,7 @@ class TritonPythonModel:
             folder / "tokenizer.json",
             int(settings["max_length"]),
             windows=settings["windows"] == "true",
+            segments_mib=int(settings["segments_mib"]),
         )
         self.workers = Workers()
 

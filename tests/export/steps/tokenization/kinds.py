@@ -118,12 +118,39 @@ def one_piece_bpe() -> Tokenizer:
     return tokenizer
 
 
+def cut_bpe(prepends: bool = False) -> Tokenizer:
+    """As Gemma, or as Llama 2: the whole text is one piece, but no token reaches over blanks."""
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=SPECIALS, show_progress=False)
+    trained.train_from_iterator(TEXTS, trainer)
+    model = json.loads(trained.to_str())["model"]
+    vocabulary = model["vocab"] | {f"<0x{byte:02X}>": 1000 + byte for byte in range(256)}
+    merges = [tuple(merge) for merge in model["merges"]]
+    options = {"byte_fallback": True, "fuse_unk": True, "unk_token": "[UNK]"}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, **options))
+    parts = [normalizers.Prepend("▁")] if prepends else []
+    tokenizer.normalizer = normalizers.Sequence([*parts, normalizers.Replace(" ", "▁")])
+    if not prepends:
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.add_special_tokens(SPECIALS)
+    tokenizer.add_tokens([AddedToken("\n" * count, normalized=False) for count in range(1, 5)])
+    return tokenizer
+
+
 def unigram() -> Tokenizer:
     """As XLM-RoBERTa."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     return _trained(tokenizer, trainers.UnigramTrainer, vocab_size=400, unk_token="[UNK]")
+
+
+def spaced_unigram(prepend_scheme: str) -> Tokenizer:
+    """The same with a blank before the first word alone, or before none."""
+    tokenizer = unigram()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend_scheme)
+    return tokenizer
 
 
 def scored_unigram(scores: dict[str, float]) -> Tokenizer:
@@ -181,6 +208,16 @@ KINDS: dict[str, Callable[[], Tokenizer]] = {
 }
 
 
+# Whose texts may be cut at blanks.
+CUT_KINDS: dict[str, Callable[[], Tokenizer]] = {
+    **{name: make for name, make in KINDS.items() if name != "one-piece-bpe"},
+    "cut-bpe": cut_bpe,
+    "cut-bpe-prepended": lambda: cut_bpe(prepends=True),
+    "unigram-first": lambda: spaced_unigram("first"),
+    "unigram-never": lambda: spaced_unigram("never"),
+}
+
+
 def _trained(tokenizer: Tokenizer, trainer: Callable[..., Any], **options: Any) -> Tokenizer:
     tokenizer.train_from_iterator(
         TEXTS, trainer(special_tokens=SPECIALS, show_progress=False, **options)
@@ -189,11 +226,12 @@ def _trained(tokenizer: Tokenizer, trainer: Callable[..., Any], **options: Any) 
 
 
 class Counting:
-    """A tokenizer that counts the characters it is given."""
+    """A tokenizer that counts the characters it is given, and keeps the texts of each call."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self.characters = 0
+        self.calls: list[list[str]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
@@ -204,6 +242,8 @@ class Counting:
 
     def encode_batch_fast(self, texts: list[str], **options: Any) -> Any:
         self.characters += sum(map(len, texts))
+        if texts:
+            self.calls.append(texts)
         return self._tokenizer.encode_batch_fast(texts, **options)
 
 

@@ -17,7 +17,7 @@ from export.steps.tokenization.packed import (
 )
 from export.steps.tokenization.windows import LONG_BYTES
 from tests.checkpoints import byte_bpe, last_token_bpe, unigram, wordpiece
-from tests.export.steps.tokenization.kinds import right_aligned_bpe, run
+from tests.export.steps.tokenization.kinds import CUT_KINDS, right_aligned_bpe, run
 from tests.export.steps.tokenization.texts import hard_text
 
 CLS, SEP = 2, 3
@@ -248,3 +248,50 @@ def test_no_texts_are_no_tokens(path: Path) -> None:
 def test_bytes_that_are_no_text_are_an_error(path: Path) -> None:
     with pytest.raises(UnicodeDecodeError):
         run(PackedTokenizer(path, 64).slices([b"\xff"], KEEP_START))
+
+
+@pytest.mark.parametrize("truncation", [KEEP_START, KEEP_END, REFUSE])
+@pytest.mark.parametrize("kind", CUT_KINDS)
+def test_the_ids_are_the_same_from_segments(kind: str, truncation: int, save: Save) -> None:
+    """Of short texts, and of long ones at both sides of what is read whole."""
+    limit = 16
+    file = save(CUT_KINDS[kind]())
+    texts = ["", *(hard_text(seed, 20 * seed) for seed in range(1, 40)), "the bread " * 400]
+    texts += ["one two " * (WHOLE_BYTES * limit // 8 + extra) for extra in range(2)]
+    whole = PackedTokenizer(file, limit, windows=False)
+
+    for windows in (True, False):
+        cut = PackedTokenizer(file, limit, windows, segments_mib=1, are_tireless=True)
+        assert cut.has_segments
+        assert outcome(whole, texts, truncation) == outcome(cut, texts, truncation)
+        for text in texts:
+            assert outcome(whole, [text], truncation) == outcome(cut, [text], truncation)
+
+
+def outcome(tokenizer: PackedTokenizer, texts: list[str], truncation: int) -> object:
+    try:
+        ids, seq_lens = tokenizer.tokenize(texts, truncation)
+    except InputTooLong as error:
+        return error.overflows
+    assert ["int64", "int32"] == [ids.dtype.name, seq_lens.dtype.name]
+    return ids.tolist(), seq_lens.tolist()
+
+
+def test_it_is_said_why_there_are_no_segments(save: Save) -> None:
+    file = save(wordpiece())
+    assert "they have no room" == PackedTokenizer(file, 5).why_no_segments
+    tokenizer = PackedTokenizer(save(right_aligned_bpe()), 5, segments_mib=1)
+    assert "not known to be local" in tokenizer.why_no_segments
+    assert not tokenizer.has_segments
+    reference = wordpiece()
+    reference.post_processor = processors.TemplateProcessing(
+        single="[SEP] $A [SEP] $A", special_tokens=[("[SEP]", SEP)]
+    )
+    tokenizer = PackedTokenizer(save(reference), 5, segments_mib=1)
+    assert "its post-processor does more" in tokenizer.why_no_segments
+
+
+def test_no_texts_have_no_ids(save: Save) -> None:
+    for segments_mib in (0, 1):
+        ids, seq_lens = PackedTokenizer(save(wordpiece()), 5, True, segments_mib).tokenize([])
+        assert ([], []) == (ids.tolist(), seq_lens.tolist())
