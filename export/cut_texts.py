@@ -32,7 +32,7 @@ def _why_uncut(
     tokenizer_json: Path, limit: int, texts: Sequence[str], truncations: Sequence[int]
 ) -> str:
     cut = PackedTokenizer(tokenizer_json, limit, segments_mib=TRIED_MIB, are_tireless=True)
-    if not cut.has_segments:
+    if cut.engine != "segments":
         return cut.why_no_segments
     whole = PackedTokenizer(tokenizer_json, limit, windows=False)
     for start in range(0, len(texts), CALL_TEXTS):

@@ -11,12 +11,14 @@ from typing import TypeAlias
 
 from tokenizers import Tokenizer
 
+from export.cut_texts import why_uncut
 from export.long_texts import windows_hold
 from export.steps.tokenization import KEEP_END, KEEP_START, REFUSE, InputTooLong, PackedTokenizer
 from tests.same_ids.shrinking import shrink, simplify
 from tests.same_ids.structures import Structure, tokenizer_of
 
 BLOCK_TEXTS = 2000  # before a fresh tokenizer, that knows nothing yet
+SEGMENTS_MIB = 1  # so that some are forgotten and asked for again
 GROUPS = (1, 1, 2, 7, 64, 256)  # texts of a call
 TRUNCATIONS = {KEEP_START: "keep the start", KEEP_END: "keep the end", REFUSE: "refuse"}
 
@@ -72,17 +74,24 @@ class Served:
         added = tokenizer_of(structure).get_added_tokens_decoder().values()
         contents = sorted(token.content for token in added)
         self._windows = windows_hold(self._path, structure.max_length, contents)
+        uncut = why_uncut(self._path, structure.max_length, contents)
+        self._segments_mib = 0 if uncut else SEGMENTS_MIB
 
     def fresh(self) -> PackedTokenizer:
         """One that has seen no text."""
-        return PackedTokenizer(self._path, self._max_length, windows=self._windows)
+        return PackedTokenizer(
+            self._path,
+            self._max_length,
+            windows=self._windows,
+            segments_mib=self._segments_mib,
+            are_tireless=True,
+        )
 
     @property
     def engine(self) -> str:
         """What serves, in a word or two."""
         tokenizer = self.fresh()
-        engine = getattr(tokenizer, "engine", "tokenizers")
-        return f"{engine}{', windows' if tokenizer.has_windows else ''}"
+        return f"{tokenizer.engine}{', windows' if tokenizer.has_windows else ''}"
 
 
 def _serve(tokenizer: PackedTokenizer, texts: Sequence[str], truncation: int) -> list[Row]:

@@ -96,9 +96,9 @@ class PackedTokenizer:
         return self._windows is not None
 
     @property
-    def has_segments(self) -> bool:
-        """Whether texts are cut into segments, whose ids are kept."""
-        return self._segments is not None
+    def engine(self) -> str:
+        """Where ids come from: `segments`, or `tokenizers` for every text."""
+        return "segments" if self._segments else "tokenizers"
 
     def tokenize(self, texts: Sequence[str | bytes], truncation: int = KEEP_START) -> Packed:
         """Token ids of all texts, one after the other.
