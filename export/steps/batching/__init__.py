@@ -8,8 +8,8 @@ on the memory that they need, and short ones pass them meanwhile.
 The exporter copies this package beside the encoder step's `model.py`, byte for byte.
 """
 
-from .backlog import LOOK, Backlog, even_budget
+from .backlog import LOOK, QUIET, WIDE, Backlog, even_budget
 from .batcher import Batcher
 from .requests import Request, Slice
 
-__all__ = ["LOOK", "Backlog", "Batcher", "Request", "Slice", "even_budget"]
+__all__ = ["LOOK", "QUIET", "WIDE", "Backlog", "Batcher", "Request", "Slice", "even_budget"]

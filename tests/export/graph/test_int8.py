@@ -1,5 +1,6 @@
 """int8: close to float32, and the same bytes whatever the neighbours."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from export.graph.encoder import write_model
 from export.graph.int8 import linears, round_weights, smoothing, use_int8, zero_point
 from export.graph.quality import Run, calibration_texts, compare, real_texts, recall
 from export.reference import load
-from export.steps.batching import Batcher
+from export.serving import CPU_TOKENS
+from export.steps.batching import WIDE, Batcher
 from export.steps.inference import CpuEncoder
 from export.steps.memory import Memory
 from export.steps.quantization import normalize
@@ -85,11 +87,12 @@ def test_int8_is_close_and_does_not_see_its_neighbours(tmp_path: Path) -> None:
     )
     expected = exact.embed(input_ids, seq_lens)
     alone = np.concatenate([rounded.embed(ids, np.array([len(ids)], np.int32)) for ids in texts])
+    assert (normalize(expected) * normalize(alone)).sum(axis=1).min() > MIN_COSINE
     memory = Memory(rounded.text_bytes, rounded.threads)
-    together = Batcher(rounded, 128, memory).submit(input_ids, seq_lens).result()
-
-    assert (normalize(expected) * normalize(together)).sum(axis=1).min() > MIN_COSINE
-    np.testing.assert_allclose(normalize(together), normalize(alone), atol=1e-6)
+    for tokens in (64, CPU_TOKENS, WIDE * CPU_TOKENS, 10**9):
+        with closing(Batcher(rounded, tokens, memory)) as batcher:
+            together = batcher.submit(input_ids, seq_lens).result()
+        np.testing.assert_array_equal(together, alone, strict=True)
 
 
 @pytest.mark.slow

@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from export.steps.batching import LOOK, Backlog, Batcher, Request, Slice, even_budget
+from export.steps.batching import (
+    LOOK,
+    QUIET,
+    WIDE,
+    Backlog,
+    Batcher,
+    Request,
+    Slice,
+    even_budget,
+)
 from export.steps.memory import Memory
 
 PATIENCE_SECONDS = 10
@@ -352,6 +361,18 @@ def test_two_idle_workers_share_what_waits() -> None:
     shares = [backlog.take(workers=2), backlog.take(workers=1)]
     assert [[len(part.seq_lens) for part in share] for share in shares] == [[10], [10]]
     assert not backlog
+
+
+def test_micro_batches_on_cores_are_wide_while_no_small_request_comes() -> None:
+    backlog = Backlog(10, memory_of())
+    backlog.add(make_request(*[10] * (QUIET + 8)))
+    narrow = list(islice(drain(backlog), QUIET))
+    assert [[[10]]] * QUIET == narrow
+
+    assert [[10] * WIDE] == lengths_of(backlog.take(workers=1))
+    assert [[10]] == lengths_of(backlog.take(workers=None))  # a GPU's engines hold no more
+    backlog.add(make_request(8))
+    assert [[[8]], [[10]], [[10]]] == list(islice(drain(backlog), 3))
 
 
 def test_what_failed_is_not_shared_among_workers() -> None:
