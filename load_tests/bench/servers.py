@@ -64,19 +64,28 @@ def ours_at(commit: str, precision: str) -> Recipe:
 
     Raises: CannotStart.
     """
+    repository, code = exported_at(commit, precision)
+    recipe = _service(f"before {precision}", repository)
+    return replace(recipe, environ=(*environ_of(code).items(), *recipe.environ), folder=code)
+
+
+def exported_at(commit: str, precision: str) -> tuple[Path, Path]:
+    """The repository that the code of a commit exports, and where that code lies.
+
+    Raises: CannotStart.
+    """
     try:
         code = unpack(commit, BUILD / "bench" / "before")
     except CannotUnpack as error:
         raise CannotStart(str(error)) from error
-    repository, environ = code.with_name(precision), environ_of(code)
+    repository = code.with_name(precision)
     command = [sys.executable, "-m", "export", "--output", str(repository)]
     command += ["--precision", precision]
-    print(f"Exporting by the code of {commit}", flush=True)
-    done = subprocess.run(command, cwd=code, env=environ, check=False)  # noqa: S603 - our own
+    print(f"Exporting by the code of {commit}", file=sys.stderr, flush=True)
+    done = subprocess.run(command, cwd=code, env=environ_of(code), check=False)  # noqa: S603 - our own
     if done.returncode:
         raise CannotStart(f"the code of {commit} cannot export the model")
-    recipe = _service(f"before {precision}", repository)
-    return replace(recipe, environ=(*environ.items(), *recipe.environ), folder=code)
+    return repository, code
 
 
 def _service(name: str, repository: Path) -> Recipe:

@@ -7,8 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from load_tests.bench.engine import equalized, micro_batches
+from load_tests.bench.engine import equalized
 from load_tests.bench.graph import hidden_size, linear_flops_per_token, open_gemm
+from load_tests.bench.packing import micro_batches
 from load_tests.bench.step import request
 
 HIDDEN = 4
