@@ -100,6 +100,11 @@ class PackedTokenizer:
         """Where ids come from: `segments`, or `tokenizers` for every text."""
         return "segments" if self._segments else "tokenizers"
 
+    @property
+    def segments_bytes(self) -> int:
+        """That are held by segments and their ids."""
+        return self._segments.size_bytes if self._segments else 0
+
     def tokenize(self, texts: Sequence[str | bytes], truncation: int = KEEP_START) -> Packed:
         """Token ids of all texts, one after the other.
 
