@@ -18,7 +18,8 @@ from tests.same_ids.shrinking import shrink, simplify
 from tests.same_ids.structures import Structure, tokenizer_of
 
 BLOCK_TEXTS = 2000  # before a fresh tokenizer, that knows nothing yet
-SEGMENTS_MIB = 1  # so that some are forgotten and asked for again
+DEFAULT_MIB = 32  # of the exporter
+FEW_MIB = 1  # so that segments are forgotten and asked for again
 GROUPS = (1, 1, 2, 7, 64, 256)  # texts of a call
 TRUNCATIONS = {KEEP_START: "keep the start", KEEP_END: "keep the end", REFUSE: "refuse"}
 
@@ -74,17 +75,23 @@ class Served:
         added = tokenizer_of(structure).get_added_tokens_decoder().values()
         contents = sorted(token.content for token in added)
         self._windows = windows_hold(self._path, structure.max_length, contents)
-        uncut = why_uncut(self._path, structure.max_length, contents)
-        self._segments_mib = 0 if uncut else SEGMENTS_MIB
+        self._is_cut = not why_uncut(self._path, structure.max_length, contents)
 
     def fresh(self) -> PackedTokenizer:
-        """One that has seen no text."""
+        """One that has seen no text, as the step opens it."""
+        return self._open(DEFAULT_MIB, are_tireless=False)
+
+    def eager(self) -> PackedTokenizer:
+        """One that looks up the segments of every text, and soon forgets them."""
+        return self._open(FEW_MIB, are_tireless=True)
+
+    def _open(self, segments_mib: int, are_tireless: bool) -> PackedTokenizer:
         return PackedTokenizer(
             self._path,
             self._max_length,
             windows=self._windows,
-            segments_mib=self._segments_mib,
-            are_tireless=True,
+            segments_mib=segments_mib if self._is_cut else 0,
+            are_tireless=are_tireless,
         )
 
     @property
@@ -113,12 +120,12 @@ def _serve(tokenizer: PackedTokenizer, texts: Sequence[str], truncation: int) ->
 def differences(structure: Structure, served: Served, texts: Sequence[str]) -> Iterator[Difference]:
     """All that are found.
 
-    Each text is served to a tokenizer that has seen few, its start kept; then, in another order and
-    other groups, to one that has seen them all, each way to cut it.
+    Each text is served to a tokenizer as the step opens it, that has seen few, its start kept; then
+    in another order and other groups to an eager one that has seen them all, each way to cut it.
     """
     expected = Expected.of(structure)
     draw = random.Random(len(texts))  # noqa: S311 - no secrets
-    warm = served.fresh()
+    warm = served.eager()
     seen = list[str]()
     for start in range(0, len(texts), BLOCK_TEXTS):
         block = list(texts[start : start + BLOCK_TEXTS])
@@ -157,7 +164,7 @@ def smallest(structure: Structure, served: Served, difference: Difference) -> Di
     expected, truncation = Expected.of(structure), difference.truncation
 
     def after(before: Sequence[str], text: str) -> bool:
-        tokenizer = served.fresh()
+        tokenizer = served.eager()
         for start in range(0, len(before), GROUPS[-1]):
             _serve(tokenizer, before[start : start + GROUPS[-1]], truncation)
         return _serve(tokenizer, [text], truncation) != expected([text], truncation)
@@ -171,7 +178,7 @@ def smallest(structure: Structure, served: Served, difference: Difference) -> Di
         return replace(difference, before=("texts before it in its own group or others",))
     text = shrink(text, lambda shorter: after(before, shorter))
     text = simplify(text, lambda changed: after(before, changed))
-    tokenizer = served.fresh()
+    tokenizer = served.eager()
     for one in before:
         _serve(tokenizer, [one], truncation)
     row = _serve(tokenizer, [text], truncation)[0]

@@ -42,6 +42,8 @@ class ServedWrongly(Served):
         """See Served."""
         return Forgetful(self._path, self._max_length)
 
+    eager = fresh
+
 
 @pytest.mark.parametrize("name", ["bert-uncased", "modernbert", "qwen3", "xlm-roberta", "gemma"])
 def test_what_is_served_are_the_ids_of_tokenizers(name: str, tmp_path: Path) -> None:
