@@ -146,7 +146,7 @@ def _of_words(
         if said["type"] not in WORDS | WITHIN_WORDS and not _prepends_always(said):
             raise Uncut(f"its pre-tokenizer {said['type']} may look beyond words")
     for said in normalizers:
-        if said["type"] not in LOCAL | {"Strip"}:
+        if said["type"] not in LOCAL | {"Strip"} and not _replaces_within_words(said):
             raise Uncut(f"its normalizer {said['type']} may look beyond words")
     return Cuts(True, "", any(said["type"] == "Precompiled" for said in normalizers))
 
@@ -177,6 +177,15 @@ def _keeps_lone_blanks(said: dict[str, Any]) -> bool:
     if "Regex" in said["pattern"]:
         return said["pattern"]["Regex"] in REGEXES
     return _replaces_blanks(said) or not re.search(r"\s", said["pattern"]["String"])
+
+
+def _replaces_within_words(said: dict[str, Any]) -> bool:
+    """Whether a normalizer replaces blanks by a blank, or what has none."""
+    if said["type"] != "Replace":
+        return False
+    if "Regex" in said["pattern"]:
+        return said["pattern"]["Regex"] in REGEXES and said["content"] == " "
+    return not re.search(r"\s", said["pattern"]["String"])
 
 
 def _replaces_blanks(said: dict[str, Any]) -> bool:

@@ -153,6 +153,22 @@ def spaced_unigram(prepend_scheme: str) -> Tokenizer:
     return tokenizer
 
 
+def split_unigram() -> Tokenizer:
+    """As XLM-RoBERTa's own file: rows of blanks are one, and words are found before their marks."""
+    tokenizer = unigram()
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.NFKC(),
+            normalizers.Replace(Regex(" {2,}"), " "),
+            normalizers.Replace("``", '"'),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    )
+    return tokenizer
+
+
 def scored_unigram(scores: dict[str, float]) -> Tokenizer:
     """The same with these scores, that of an unknown character first."""
     tokenizer = Tokenizer(models.Unigram(list(scores.items()), 0, False))
@@ -211,6 +227,7 @@ KINDS: dict[str, Callable[[], Tokenizer]] = {
 # Whose texts may be cut at blanks.
 CUT_KINDS: dict[str, Callable[[], Tokenizer]] = {
     **{name: make for name, make in KINDS.items() if name != "one-piece-bpe"},
+    "split-unigram": split_unigram,
     "cut-bpe": cut_bpe,
     "cut-bpe-prepended": lambda: cut_bpe(prepends=True),
     "unigram-first": lambda: spaced_unigram("first"),

@@ -21,7 +21,7 @@ WORDS = Cuts(drops_blanks=True, lead="", has_edges=False)
 BLANKS = Cuts(drops_blanks=False, lead=" ", has_edges=True)
 PREFIXED = Cuts(drops_blanks=False, lead="", has_edges=True)
 LEADS = {
-    "wordpiece": WORDS, "cased-wordpiece": WORDS, "word-level": WORDS,
+    "wordpiece": WORDS, "cased-wordpiece": WORDS, "word-level": WORDS, "split-unigram": WORDS,
     "byte-bpe": BLANKS, "grouped-bpe": BLANKS, "blank-bpe": BLANKS, "cut-bpe": BLANKS,
     "unigram-first": BLANKS, "unigram-never": BLANKS,
     "prefixed-bpe": PREFIXED, "unigram": PREFIXED, "collapsing-unigram": PREFIXED,
@@ -69,6 +69,14 @@ UNCUT = {
     "a normalizer of whole texts": (
         lambda: changed(wordpiece, normalizer=NORMAL.Prepend("▁")),
         "Prepend may look beyond words",
+    ),
+    "words made one": (
+        lambda: changed(wordpiece, normalizer=NORMAL.Replace(Regex(" {2,}"), "_")),
+        "Replace may look beyond words",
+    ),
+    "a word and a blank replaced": (
+        lambda: changed(wordpiece, normalizer=NORMAL.Replace("a b", "c")),
+        "Replace may look beyond words",
     ),
     "blanks replaced by two": (
         lambda: changed(unigram, normalizer=NORMAL.Replace(" a", "b")),
