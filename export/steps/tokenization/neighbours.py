@@ -65,7 +65,7 @@ class Edges:
         if len(parts) != 2:
             raise Uncut("its normalizer changes letters")
         self._before, self._after = parts
-        self._known: dict[str, bool] = {}
+        self._known: set[str] = set()
 
     def are_safe(self, segment: str) -> bool:
         """Whether a segment stays what it is beside cuts; blanks at its ends are beside none."""
@@ -73,10 +73,12 @@ class Edges:
         return not inner or (self._is_safe(inner[0]) and self._is_safe(inner[-1]))
 
     def _is_safe(self, character: str) -> bool:
-        known = self._known.get(character)
-        if known is None:
-            known = self._known[character] = self._find(character)
-        return known
+        if character in self._known:
+            return True
+        is_safe = self._find(character)
+        if is_safe:
+            self._known.add(character)  # of 1.1 million code points most are not safe
+        return is_safe
 
     def _find(self, character: str) -> bool:
         """Whether it gives itself and nothing else, blanks aside."""
