@@ -45,7 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, record; exit code 1 if calls failed or no server of ours started."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers as Ctrl-C does
-    workloads = [WORKLOADS[name] for name in options.workloads.split()]
+    names = options.workloads.split()
+    if unknown := [name for name in names if name not in WORKLOADS]:
+        print(
+            f"bench: no workload {unknown[0]!r}; there are {' '.join(WORKLOADS)}", file=sys.stderr
+        )
+        return 1
+    workloads = [WORKLOADS[name] for name in names]
     began = time.monotonic()
     try:
         with contextlib.ExitStack() as stack:
