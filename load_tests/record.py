@@ -52,6 +52,14 @@ def keep(
         file.write_text(insert(file.read_text(), text))
 
 
+def check(file: Path) -> None:
+    """Before anything is measured: whether a section can be put into a file.
+
+    Raises: ValueError, OSError.
+    """
+    insert(file.read_text(), "")
+
+
 def insert(document: str, text: str) -> str:
     """The document with a section put first; older ones stay."""
     before, marker, after = document.partition(MARKER)

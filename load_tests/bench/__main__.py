@@ -46,10 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers as Ctrl-C does
     names = options.workloads.split()
-    if unknown := [name for name in names if name not in WORKLOADS]:
-        print(
-            f"bench: no workload {unknown[0]!r}; there are {' '.join(WORKLOADS)}", file=sys.stderr
-        )
+    try:
+        if unknown := [name for name in names if name not in WORKLOADS]:
+            raise ValueError(f"no workload {unknown[0]!r}; there are {' '.join(WORKLOADS)}")
+        if options.record:
+            record.check(options.record)
+    except (ValueError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
         return 1
     workloads = [WORKLOADS[name] for name in names]
     began = time.monotonic()
