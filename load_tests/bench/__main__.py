@@ -21,6 +21,7 @@ from load_tests.bench.client import drive
 from load_tests.bench.processes import cpu_seconds, machine_cpu_seconds, peak_memory
 from load_tests.bench.servers import (
     ALIKE,
+    BEFORE,
     PEERS,
     CannotStart,
     Recipe,
@@ -33,6 +34,7 @@ from load_tests.bench.servers import (
 from load_tests.bench.tables import Measurement, fair_lines, figures_table, kept_lines, ratios_table
 from load_tests.bench.tokens import TokenCounter
 from load_tests.bench.workloads import WORKLOADS, Workload, summarize
+from load_tests.commits import CannotUnpack, unpack
 
 WARM_UP = ("single", "bulk", "interactive", "long")
 WARM_UP_SECONDS = 1.0
@@ -51,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"no workload {unknown[0]!r}; there are {' '.join(WORKLOADS)}")
         if options.record:
             record.check(options.record)
-    except (ValueError, OSError) as error:
+        if options.before:
+            unpack(options.before, BEFORE)
+    except (ValueError, OSError, CannotUnpack) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     workloads = [WORKLOADS[name] for name in names]
@@ -94,12 +98,13 @@ def start_all(
     recipes: list[Callable[[], Recipe]] = [partial(ours, precision) for precision in precisions]
     if commit:
         recipes += [partial(ours_at, commit, precision) for precision in precisions]
+    own = len(recipes)
     recipes += [PEERS[peer] for peer in peers]
     for recipe in recipes:
         try:
             servers.append(_start(stack, recipe, servers[:1]))
         except CannotStart as error:
-            if len(servers) < len(precisions):
+            if len(servers) < own:
                 raise
             notes.append(f"Left out: {error}.")
     for server in servers[1:]:

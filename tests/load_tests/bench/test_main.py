@@ -10,6 +10,7 @@ from load_tests.bench.__main__ import main
     [
         (["--workloads", "bulk mixed"], "no workload 'mixed'; there are single-question single"),
         (["--record", "nowhere.md"], "No such file or directory: 'nowhere.md'"),
+        (["--before", "nowhere"], "commit nowhere is not in this clone"),
         (["--record", __file__], "no line '<!-- make bench"),
     ],
 )
