@@ -142,9 +142,7 @@ def _build(
 ) -> Manifest:
     """Write all files of the model into the staged folder, verified, the manifest last."""
     from export.canary import put_canary
-    from export.cut_texts import why_uncut
     from export.encoder import write_encoder
-    from export.long_texts import windows_hold
     from export.reference import load  # torch: seconds to import
     from export.sample import GPU_LONG_TOKENS, LONG_TOKENS, take_sample
 
@@ -162,18 +160,7 @@ def _build(
         tokenizer = reference.tokenizer()
         with writing(tokenizer_json):
             tokenizer.save(str(tokenizer_json))
-    added = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
-    with told(UnsupportedModel, "tokenizer.json: it cannot read a long text"):
-        windows = windows_hold(tokenizer_json, spec.max_length, added)
-        uncut = (
-            why_uncut(tokenizer_json, spec.max_length, added)
-            if serving.segments_mib
-            else "--segments-mib 0"
-        )
-    if not windows:
-        report("This tokenizer reads long texts whole: in windows their tokens would be others")
-    if uncut:
-        report(f"This tokenizer reads every text as a whole: {uncut}")
+    windows, uncut = _decide_reading(tokenizer, tokenizer_json, spec, serving, report)
     longest = GPU_LONG_TOKENS if serving.is_on_gpu else LONG_TOKENS
     with told(VerificationFailed, "a text cannot be embedded"):
         sample = take_sample(
@@ -202,6 +189,29 @@ def _build(
     )
     write_manifest(staged, serving.name, manifest)
     return manifest
+
+
+def _decide_reading(
+    tokenizer: Any, tokenizer_json: Path, spec: ModelSpec, serving: Serving, report: Report
+) -> tuple[bool, str]:
+    """Whether the step reads long texts in windows, and why it does not cut texts, if so.
+
+    Raises: UnsupportedModel.
+    """
+    from export.cut_texts import why_uncut
+    from export.long_texts import windows_hold
+
+    added = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
+    uncut = "--segments-mib 0"
+    with told(UnsupportedModel, "tokenizer.json: it cannot read a long text"):
+        windows = windows_hold(tokenizer_json, spec.max_length, added)
+        if serving.segments_mib:
+            uncut = why_uncut(tokenizer_json, spec.max_length, added)
+    if not windows:
+        report("This tokenizer reads long texts whole: in windows their tokens would be others")
+    if uncut:
+        report(f"This tokenizer reads every text as a whole: {uncut}")
+    return windows, uncut
 
 
 def notes(spec: ModelSpec) -> Iterator[str]:

@@ -116,6 +116,20 @@ async def all_wait(embedder: TritonEmbedder, number: int) -> None:
     await wait_until(lambda: number == waiting(embedder))
 
 
+async def ask_together(
+    embedder: TritonEmbedder, triton: Held, *calls: EmbeddingCall, **occupying: Any
+) -> list[Embeddings | BaseException]:
+    """What becomes of calls that share a request.
+
+    occupying  options of those that are on their way meanwhile
+    """
+    await occupy(embedder, triton, **occupying)
+    rest = start(embedder, *calls)
+    await all_wait(embedder, len(calls))
+    triton.let()
+    return await asyncio.gather(*rest, return_exceptions=True)
+
+
 def waiting(embedder: TritonEmbedder) -> int:
     return sum(len(line.waiting) for line in embedder.fleet.sharing._lines.values())
 
@@ -143,16 +157,13 @@ async def test_who_finds_a_triton_free_is_sent_at_once_and_alone(
 async def test_what_comes_meanwhile_goes_together_when_one_is_answered(
     embedder: TritonEmbedder, triton: Held
 ) -> None:
-    first = await occupy(embedder, triton)
     calls = [small(b"a"), small(b"b b", b"c"), small(b"d d d", caller=BEN)]
-    rest = start(embedder, *calls)
-    await all_wait(embedder, 3)
-    triton.let()
-    found = await asyncio.gather(*rest)
+    found = await ask_together(embedder, triton, *calls)
     assert [[b"a", b"b b", b"c", b"d d d"]] == triton.arrived[AT_ONCE:]
-    assert all(is_right(one, *call.texts) for one, call in zip(found, calls, strict=True))
+    for one, call in zip(found, calls, strict=True):
+        assert isinstance(one, Embeddings)
+        assert is_right(one, *call.texts)
     assert {"alone": AT_ONCE, "shared": 1} == kinds(embedder)
-    await asyncio.gather(*first)
     assert {} == embedder.fleet.sharing._lines
 
 
@@ -191,12 +202,10 @@ async def test_every_number_format_is_cut_by_rows(
     embedder: TritonEmbedder, triton: Held, dimensions: int | None
 ) -> None:
     options: dict[str, Any] = {"number_formats": tuple(EMBEDDINGS), "dimensions": dimensions}
-    await occupy(embedder, triton, **options)
     calls = [small(f"{index}".encode(), b"x " * index, **options) for index in range(1, 4)]
-    rest = start(embedder, *calls)
-    await all_wait(embedder, 3)
-    triton.let()
-    for call, found in zip(calls, await asyncio.gather(*rest), strict=True):
+    answers = await ask_together(embedder, triton, *calls, **options)
+    for call, found in zip(calls, answers, strict=True):
+        assert isinstance(found, Embeddings)
         assert set(EMBEDDINGS) == set(found.arrays)
         assert is_right(found, *call.texts)
 
@@ -273,11 +282,8 @@ async def test_a_text_that_fails_fails_its_own_call_only(
     embedder: TritonEmbedder, triton: Held, code: str, text: str, kind: type[Exception]
 ) -> None:
     triton.failure, triton.failing_text = (grpc.StatusCode[code], text), b"odd"
-    await occupy(embedder, triton)
-    rest = start(embedder, small(b"a"), small(b"odd", caller=BEN), small(b"b"))
-    await all_wait(embedder, 3)
-    triton.let()
-    one, odd, other = await asyncio.gather(*rest, return_exceptions=True)
+    calls = small(b"a"), small(b"odd", caller=BEN), small(b"b")
+    one, odd, other = await ask_together(embedder, triton, *calls)
     assert isinstance(one, Embeddings)
     assert isinstance(other, Embeddings)
     assert is_right(one, b"a")
@@ -290,12 +296,9 @@ async def test_a_text_that_is_too_long_is_told_by_its_place_in_its_own_call(
     embedder: TritonEmbedder, triton: Held
 ) -> None:
     """Of 522 words that are guessed to be few tokens."""
-    await occupy(embedder, triton, truncation="none")
+    short = small(b"a", b"a", truncation="none")
     long = small(b"b", b"x " * 520, truncation="none", token_estimates=[2, 100])
-    rest = start(embedder, small(b"a", b"a", truncation="none"), long)
-    await all_wait(embedder, 2)
-    triton.let()
-    found, refused = await asyncio.gather(*rest, return_exceptions=True)
+    found, refused = await ask_together(embedder, triton, short, long, truncation="none")
     assert isinstance(found, Embeddings)
     assert is_right(found, b"a", b"a")
     assert isinstance(refused, InputTooLong)
@@ -347,11 +350,8 @@ async def test_who_spoiled_a_request_travels_alone_until_that_is_made_good(
 async def spoil(embedder: TritonEmbedder, triton: Held) -> None:
     """A request that three share, and BEN's text fails."""
     triton.hold()
-    first = await occupy(embedder, triton)
-    rest = start(embedder, small(b"a"), small(b"odd", caller=BEN), small(b"b"))
-    await all_wait(embedder, 3)
-    triton.let()
-    await asyncio.gather(*first, *rest, return_exceptions=True)
+    await ask_together(embedder, triton, small(b"a"), small(b"odd", caller=BEN), small(b"b"))
+    await asyncio.gather(*STARTED, return_exceptions=True)
 
 
 @pytest.mark.parametrize(
@@ -367,11 +367,8 @@ async def test_what_says_nothing_of_the_texts_is_told_to_all(
     embedder: TritonEmbedder, triton: Held, code: str, text: str, kind: type[Exception]
 ) -> None:
     triton.failure, triton.failing_text = (grpc.StatusCode[code], text), b"last"
-    await occupy(embedder, triton)
-    rest = start(embedder, small(b"a"), small(b"last", caller=BEN))
-    await all_wait(embedder, 2)
-    triton.let()
-    failed = await asyncio.gather(*rest, return_exceptions=True)
+    calls = small(b"a"), small(b"last", caller=BEN)
+    failed = await ask_together(embedder, triton, *calls)
     assert [kind, kind] == [type(one) for one in failed]
     assert {"alone": AT_ONCE, "shared": 1} == kinds(embedder)
     assert not embedder.fleet.sharing._debts.owes(BEN)
